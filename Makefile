@@ -1,0 +1,19 @@
+# The one entry point: people and CI call the same targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## Build the release and start it with conf/falconer.yaml before two sample applications
+	@scripts/run
+
+test: ## Install what is missing, build, and run every test
+	@scripts/test
+
+check: ## Formatting, clippy, documentation and dependency bans, warnings denied
+	@scripts/check
+
+bench: ## Micro-benchmarks (criterion) in the release profile
+	@scripts/install need build && scripts/install build && cargo bench

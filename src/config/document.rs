@@ -1,0 +1,254 @@
+//! The document as types, and the way from its file to them.
+
+use super::check::check;
+use super::load::{self, Loaded};
+use super::read as reader;
+use super::schema::Schema;
+use super::tree::{Node, Step, Value};
+use super::words::WORDS;
+use super::{admin, env, server};
+use crate::value::{Diagnostic, Position, Problem, Severity};
+use crate::{filter, listener, observe, route, tls, upstream};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::sync::LazyLock;
+
+/// The sections that included documents may add to.
+const MERGEABLE: [&str; 4] = ["listeners", "certificates", "upstreams", "routes"];
+
+/// What the document may hold; it is read section by section, this gives the schema.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "falconer document")]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Shape {
+    /// What concerns the whole process.
+    #[serde(default)]
+    server: server::Config,
+    /// Bound addresses and how to accept on them, by name.
+    listeners: IndexMap<String, listener::Config>,
+    /// Chains and keys, by name.
+    #[serde(default)]
+    certificates: IndexMap<String, tls::Config>,
+    /// Groups of equivalent endpoints, by name.
+    #[serde(default)]
+    upstreams: IndexMap<String, upstream::Config>,
+    /// What happens on every route, before the route's own filters.
+    #[serde(default)]
+    filters: Vec<filter::Config>,
+    /// Which requests are treated how.
+    routes: Vec<route::Config>,
+    /// What falconer itself did.
+    #[serde(default)]
+    log: observe::log::Config,
+    /// One line for each exchange.
+    #[serde(default)]
+    access_log: observe::access::Config,
+    /// What is counted.
+    #[serde(default)]
+    metrics: Metrics,
+    /// Where the edge shows itself; nowhere without it.
+    #[serde(default)]
+    admin: Option<admin::Config>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "metrics")]
+pub struct Metrics {
+    /// Whether every route has a latency histogram. Default: true.
+    pub latency: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { latency: true }
+    }
+}
+
+/// A part of the document with the steps to its place.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    /// The part.
+    pub value: T,
+    /// The way to it.
+    pub steps: Vec<Step>,
+}
+
+/// A document, as far as it could be read.
+#[derive(Debug)]
+pub struct Document {
+    /// `server:`
+    pub server: server::Config,
+    /// `listeners:`
+    pub listeners: IndexMap<String, Placed<listener::Config>>,
+    /// `certificates:`
+    pub certificates: IndexMap<String, Placed<tls::Config>>,
+    /// `upstreams:`
+    pub upstreams: IndexMap<String, Placed<upstream::Config>>,
+    /// `filters:`
+    pub filters: Vec<Placed<filter::Config>>,
+    /// `routes:`
+    pub routes: Vec<Placed<route::Config>>,
+    /// `log:`
+    pub log: observe::log::Config,
+    /// `access_log:`
+    pub access_log: observe::access::Config,
+    /// `metrics:`
+    pub metrics: Metrics,
+    /// `admin:`
+    pub admin: Option<Placed<admin::Config>>,
+    /// The names that stand in the document, also of what could not be read.
+    names: IndexMap<&'static str, Vec<String>>,
+    root: Node,
+}
+
+/// What came of reading.
+pub struct Read {
+    /// The document, as far as it could be read.
+    pub document: Document,
+    loaded: Loaded,
+    hidden: super::source::Hidden,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a document and all it includes; problems do not end the reading.
+pub fn read(path: &Path) -> Read {
+    Read::new(load::load(path, &env::variable, &MERGEABLE))
+}
+
+/// Reads a document from a text, as if it stood in a file.
+pub fn read_text(path: &Path, text: &str) -> Read {
+    Read::new(load::load_text(path, text, &env::variable, &MERGEABLE))
+}
+
+/// The document's JSON Schema.
+pub fn schema() -> &'static serde_json::Value {
+    static SCHEMA: LazyLock<serde_json::Value> =
+        LazyLock::new(|| schemars::schema_for!(Shape).to_value());
+    &SCHEMA
+}
+
+impl Read {
+    fn new(loaded: Loaded) -> Self {
+        let checked = check(&loaded, schema(), WORDS);
+        let mut diagnostics = loaded.diagnostics.clone();
+        diagnostics.extend(checked.diagnostics.iter().cloned());
+        let mut sections =
+            Sections { root: &loaded.root, checked: &checked, diagnostics: &mut diagnostics };
+        let document = Document {
+            server: sections.one("server"),
+            listeners: sections.map("listeners"),
+            certificates: sections.map("certificates"),
+            upstreams: sections.map("upstreams"),
+            filters: sections.list("filters"),
+            routes: sections.list("routes"),
+            log: sections.one("log"),
+            access_log: sections.one("access_log"),
+            metrics: sections.one("metrics"),
+            admin: sections.optional("admin"),
+            names: ["listeners", "certificates", "upstreams"]
+                .map(|section| (section, names(&loaded.root, section)))
+                .into(),
+            root: loaded.root.clone(),
+        };
+        Self { document, hidden: checked.hidden, loaded, diagnostics }
+    }
+
+    /// Adds problems that were found later, and returns all in the order of the document.
+    pub fn diagnostics(&self, further: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let mut all = self.diagnostics.clone();
+        all.extend(further);
+        self.loaded.sources.arrange(all, &self.hidden)
+    }
+
+    /// Whether reading found an error.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+}
+
+impl Document {
+    /// A problem at the end of a way, or as near as the document goes.
+    pub fn error(&self, steps: &[Step], problem: Problem) -> Diagnostic {
+        Diagnostic::error(self.position(steps), problem)
+    }
+
+    /// A warning at the end of a way.
+    pub fn warning(&self, steps: &[Step], problem: Problem) -> Diagnostic {
+        Diagnostic::warning(self.position(steps), problem)
+    }
+
+    /// Where something stands.
+    pub fn position(&self, steps: &[Step]) -> Position {
+        self.root.nearest(steps).position.clone()
+    }
+
+    /// The folder of the file in which something stands.
+    pub fn folder(&self, steps: &[Step]) -> &Path {
+        self.root.nearest(steps).folder()
+    }
+
+    /// The names in a section, also of what could not be read.
+    pub fn names(&self, section: &str) -> &[String] {
+        self.names.get(section).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn names(root: &Node, section: &str) -> Vec<String> {
+    let entry = root.entry(section);
+    entry.into_iter().flat_map(|e| e.node.entries()).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Reads the sections of a tree, leaving out what is broken.
+struct Sections<'a> {
+    root: &'a Node,
+    checked: &'a super::check::Checked,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Sections<'_> {
+    fn part<T: DeserializeOwned>(&mut self, steps: Vec<Step>) -> Option<Placed<T>> {
+        if self.checked.is_broken(&steps) {
+            return None;
+        }
+        let node = self.root.at(&steps)?;
+        match reader::read(node, Schema::new(schema()).at(&steps)) {
+            Ok(value) => Some(Placed { value, steps }),
+            Err(diagnostic) => {
+                self.diagnostics.push(diagnostic);
+                None
+            }
+        }
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, section: &str) -> Option<Placed<T>> {
+        self.part(vec![Step::Key(section.into())])
+    }
+
+    fn one<T: DeserializeOwned + Default>(&mut self, section: &str) -> T {
+        self.optional(section).map(|placed| placed.value).unwrap_or_default()
+    }
+
+    fn map<T: DeserializeOwned>(&mut self, section: &str) -> IndexMap<String, Placed<T>> {
+        let names = names(self.root, section);
+        let part = |name: String| {
+            let steps = vec![Step::Key(section.into()), Step::Key(name.clone())];
+            Some((name, self.part(steps)?))
+        };
+        names.into_iter().filter_map(part).collect()
+    }
+
+    fn list<T: DeserializeOwned>(&mut self, section: &str) -> Vec<Placed<T>> {
+        let length = match self.root.entry(section).map(|entry| &entry.node.value) {
+            Some(Value::List(items)) => items.len(),
+            _ => 0,
+        };
+        let steps = |index| vec![Step::Key(section.into()), Step::Item(index)];
+        (0..length).filter_map(|index| self.part(steps(index))).collect()
+    }
+}

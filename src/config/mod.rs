@@ -1,0 +1,27 @@
+//! Reads the operator's document and says precisely what is wrong with it.
+
+mod admin;
+mod check;
+mod document;
+pub mod env;
+mod expect;
+mod fit;
+mod include;
+mod load;
+mod parse;
+mod read;
+mod scalar;
+mod schema;
+mod server;
+mod source;
+mod substitute;
+mod suggest;
+mod syntax;
+mod tree;
+mod words;
+
+pub use admin::Config as Admin;
+pub use document::{Document, Metrics, Placed, Read, read, read_text, schema};
+pub use server::{Config as Server, Count};
+pub use suggest::nearest;
+pub use tree::Step;

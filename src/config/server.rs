@@ -1,0 +1,103 @@
+//! `server:` in the document: what concerns the whole process.
+
+use crate::value::{Duration, Limit};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// What concerns the whole process.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "server")]
+pub struct Config {
+    /// Worker threads. Default: `auto`, one for each core.
+    pub threads: Count,
+    /// Where certificates and other state are kept. Default: systemd's state directory, else
+    /// `state` beside the document.
+    #[schemars(extend("format" = "path"))]
+    pub state_dir: Option<PathBuf>,
+    /// How long a stopping process lets exchanges finish. Default: `30s`.
+    pub drain: Duration,
+    /// How long a draining idle connection stays readable: a request on it is still answered,
+    /// with `Connection: close`. Default: `2s`.
+    pub idle_grace: Duration,
+    /// Idle upstream connections that the process keeps. Default: 4096.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub upstream_pool: usize,
+    /// Caps on the whole process.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            threads: Count::Auto,
+            state_dir: None,
+            drain: Duration::secs(30),
+            idle_grace: Duration::secs(2),
+            upstream_pool: 4096,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Caps on the whole process.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "server-limits")]
+pub struct Limits {
+    /// Connections of all listeners together. Default: `auto`, what the descriptor limit allows.
+    pub connections: Limit<Count>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: Limit::On(Count::Auto) }
+    }
+}
+
+/// `auto` or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Count {
+    /// As many as the machine allows.
+    #[default]
+    Auto,
+    /// So many.
+    Fixed(u64),
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let value = serde_json::Value::deserialize(from)?;
+        match value.as_u64() {
+            Some(number) if number > 0 => Ok(Self::Fixed(number)),
+            None if value == "auto" => Ok(Self::Auto),
+            _ => Err(Error::custom("this is no number; write `auto` or a number from 1")),
+        }
+    }
+}
+
+impl JsonSchema for Count {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "count".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1 }] })
+    }
+}
+
+impl Count {
+    /// The number, or what the machine has.
+    pub fn or(self, machine: impl FnOnce() -> u64) -> u64 {
+        match self {
+            Self::Auto => machine(),
+            Self::Fixed(number) => number,
+        }
+    }
+}

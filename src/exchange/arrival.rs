@@ -1,0 +1,62 @@
+//! How a request reached us: what the listener knows and the proxy must find.
+//!
+//! The engine makes the request's context deep inside its own future. The listener runs that
+//! future inside [`Arrival::scope`], so that the context finds its connection and its watch.
+
+use super::{Connection, Watch};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+tokio::task_local! {
+    static CURRENT: Arc<Arrival>;
+}
+
+/// One exchange as its listener sees it; on HTTP/1 it serves one exchange after the other.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// The timeouts of the exchange.
+    pub watch: Watch,
+    /// Whether a request of it reached the hooks; the rest was refused by the engine.
+    entered: AtomicBool,
+    /// Whether a response broke off, so that the connection must not end like a complete one.
+    broken: AtomicBool,
+}
+
+impl Arrival {
+    /// An arrival on a connection, with a watch that is off.
+    pub fn new(connection: Arc<Connection>) -> Arc<Self> {
+        Arc::new(Self { connection, watch: Watch::default(), entered: AtomicBool::new(false), broken: AtomicBool::new(false) })
+    }
+
+    /// Runs the engine's future so that [`Arrival::current`] finds this arrival inside it.
+    pub fn scope<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
+    }
+
+    /// The arrival whose exchange is being served; `None` outside a listener's task.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Says that a request reached the hooks.
+    pub fn enter(&self) {
+        self.entered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request reached the hooks since this was last asked.
+    pub fn take_entered(&self) -> bool {
+        self.entered.swap(false, Ordering::Relaxed)
+    }
+
+    /// Says that a response broke off half-way.
+    pub fn breaks_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a response broke off half-way.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,47 @@
+//! The remote party of an exchange, after trusted proxies were heard.
+
+use super::Connection;
+use crate::net::forwarded;
+use http::header::{HeaderMap, HeaderName};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The field from which a trusted proxy's word on the client is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub HeaderName);
+
+impl Default for ClientAddress {
+    fn default() -> Self {
+        Self(HeaderName::from_static("x-forwarded-for"))
+    }
+}
+
+/// Who sent the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address; unspecified (`0.0.0.0`) on a unix socket that told no client.
+    pub ip: IpAddr,
+    /// Its port, if known.
+    pub port: Option<u16>,
+    /// Whether the peer is a trusted proxy, so that its other forwarded fields are believed.
+    pub is_forwarded: bool,
+}
+
+impl Client {
+    /// The client of a request: the peer, or what the peer says if it is trusted.
+    pub fn of(connection: &Connection, headers: &HeaderMap) -> Self {
+        let Some(peer) = connection.peer else {
+            return Self { ip: Ipv4Addr::UNSPECIFIED.into(), port: None, is_forwarded: false };
+        };
+        let direct =
+            Self { ip: peer.ip().to_canonical(), port: Some(peer.port()), is_forwarded: false };
+        let entrance = &connection.entrance;
+        let is_trusted = |ip| entrance.trusted_proxies.contains(ip);
+        if !is_trusted(direct.ip) {
+            return direct;
+        }
+        match forwarded::client(headers, &entrance.client_address.0, is_trusted) {
+            Some((ip, port)) => Self { ip, port, is_forwarded: true },
+            None => Self { is_forwarded: true, ..direct },
+        }
+    }
+}

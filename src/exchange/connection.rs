@@ -1,0 +1,66 @@
+//! Facts of a downstream connection, and of the listener it came in by.
+
+use super::ClientAddress;
+use crate::net::cidr::CidrSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a listener lends to every exchange that comes in by it.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The listener's name in the document.
+    pub name: Arc<str>,
+    /// A number for the name, the same as long as the process lives.
+    pub index: u16,
+    /// Whose forwarded fields are believed.
+    pub trusted_proxies: CidrSet,
+    /// The one field that tells the client when the peer is trusted.
+    pub client_address: ClientAddress,
+    /// The limits on requests.
+    pub limits: Limits,
+}
+
+/// Caps on one request; `None` is no cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time for the whole request head.
+    pub header_timeout: Option<Duration>,
+    /// Bytes of the request head.
+    pub header_size: Option<u64>,
+    /// Number of header fields.
+    pub header_count: Option<u64>,
+    /// Bytes of the request target.
+    pub uri_size: Option<u64>,
+    /// Bytes of the request body.
+    pub body_size: Option<u64>,
+}
+
+/// What does not change while a connection lives.
+#[derive(Debug)]
+pub struct Connection {
+    /// The listener it came in by.
+    pub entrance: Arc<Entrance>,
+    /// The address of the other side; `None` on a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// What the TLS handshake agreed on; `None` in clear text.
+    pub tls: Option<Tls>,
+}
+
+impl Connection {
+    /// The scheme of requests on it.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Debug)]
+pub struct Tls {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite's name.
+    pub cipher: &'static str,
+    /// The server name the client asked for.
+    pub sni: Option<Box<str>>,
+}

@@ -1,0 +1,209 @@
+//! The timeouts of one exchange: how long it may be silent in its phase.
+//!
+//! The engine has one timeout for each read, whatever is read. Here every phase has its own, and
+//! activity in either direction starts it anew. The proxy sets phases and tells of activity; our
+//! downstream IO asks whether the exchange is overdue whenever it is polled, and fails then.
+
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+const NEVER: u64 = u64::MAX;
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Nothing that we limit here.
+    Idle,
+    /// The client, to send the rest of its body.
+    Request,
+    /// The endpoint, to send the head of its final response.
+    Response,
+    /// Either side, to send more of the body.
+    Body,
+    /// Either side of an upgraded connection.
+    Tunnel,
+}
+
+impl Phase {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            1 => Self::Request,
+            2 => Self::Response,
+            3 => Self::Body,
+            4 => Self::Tunnel,
+            _ => Self::Idle,
+        }
+    }
+}
+
+/// The phase of an exchange, its longest silence and the last activity.
+#[derive(Debug)]
+pub struct Watch {
+    phase: AtomicU8,
+    /// The phase in which the silence was too long, 0 while none was.
+    overdue: AtomicU8,
+    /// Milliseconds since the process started.
+    last: AtomicU64,
+    /// Milliseconds.
+    silence: AtomicU64,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Idle as u8),
+            overdue: AtomicU8::new(0),
+            last: AtomicU64::new(0),
+            silence: AtomicU64::new(NEVER),
+        }
+    }
+}
+
+impl Watch {
+    /// Switches the watch off and forgets what was overdue.
+    pub fn reset(&self) {
+        self.set(Phase::Idle, None);
+        self.overdue.store(0, Ordering::Relaxed);
+    }
+
+    /// Enters a phase that may be silent for so long; `None` is for ever.
+    pub fn set(&self, phase: Phase, silence: Option<Duration>) {
+        let silence = silence.map_or(NEVER, |s| s.as_millis().try_into().unwrap_or(NEVER));
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.silence.store(silence, Ordering::Relaxed);
+        self.touch();
+    }
+
+    /// Tells of activity.
+    pub fn touch(&self) {
+        if self.silence.load(Ordering::Relaxed) != NEVER {
+            self.last.store(now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The phase it is in.
+    pub fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Ordering::Relaxed))
+    }
+
+    /// The phase whose silence was too long, if one was.
+    pub fn overdue(&self) -> Option<Phase> {
+        match self.overdue.load(Ordering::Relaxed) {
+            0 => None,
+            phase => Some(Phase::from_u8(phase)),
+        }
+    }
+
+    fn due(&self) -> u64 {
+        match self.silence.load(Ordering::Relaxed) {
+            NEVER => NEVER,
+            silence => self.last.load(Ordering::Relaxed).saturating_add(silence),
+        }
+    }
+
+    fn expire(&self) {
+        self.overdue.store(self.phase.load(Ordering::Relaxed), Ordering::Relaxed);
+        // From here on the exchange only writes its failure; that must not be cut short.
+        self.silence.store(NEVER, Ordering::Relaxed);
+    }
+}
+
+/// What wakes the task of an exchange when its watch may be overdue.
+///
+/// The sleep is set for the earliest due time seen and checked when it fires, so that a busy
+/// keep-alive connection touches the runtime's timers once per silence, not once per request.
+#[derive(Debug, Default)]
+pub struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    /// Ready when the watch is overdue.
+    pub fn poll(&mut self, watch: &Watch, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let due = watch.due();
+            if due == NEVER {
+                return Poll::Pending;
+            }
+            if now() >= due {
+                watch.expire();
+                return Poll::Ready(());
+            }
+            let at = tokio::time::Instant::from_std(*START + Duration::from_millis(due));
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            if sleep.deadline() > at || sleep.is_elapsed() {
+                sleep.as_mut().reset(at);
+            }
+            match sleep.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {}
+            }
+        }
+    }
+}
+
+/// Milliseconds since the process started.
+fn now() -> u64 {
+    // A process does not live for 2^64 milliseconds.
+    START.elapsed().as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    async fn overdue(watch: &Watch) -> Duration {
+        let mut timer = Timer::default();
+        let start = Instant::now();
+        poll_fn(|cx| timer.poll(watch, cx)).await;
+        start.elapsed()
+    }
+
+    #[tokio::test]
+    async fn silence_in_a_phase_is_overdue() {
+        let watch = Watch::default();
+        watch.set(Phase::Response, Some(Duration::from_millis(30)));
+        assert!(overdue(&watch).await >= Duration::from_millis(29));
+        assert_eq!(watch.overdue(), Some(Phase::Response));
+    }
+
+    #[tokio::test]
+    async fn activity_starts_the_silence_anew() {
+        let watch = Watch::default();
+        watch.set(Phase::Body, Some(Duration::from_millis(120)));
+        let touch = async {
+            tokio::time::sleep(Duration::from_millis(70)).await;
+            watch.touch();
+        };
+        let (waited, ()) = tokio::join!(overdue(&watch), touch);
+        assert!(waited >= Duration::from_millis(180), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_later_phase_may_be_shorter() {
+        let watch = Watch::default();
+        let mut timer = Timer::default();
+        watch.set(Phase::Response, Some(Duration::from_secs(60)));
+        let first = poll_fn(|cx| Poll::Ready(timer.poll(&watch, cx))).await;
+        assert!(first.is_pending());
+        watch.set(Phase::Body, Some(Duration::from_millis(20)));
+        poll_fn(|cx| timer.poll(&watch, cx)).await;
+        assert_eq!(watch.overdue(), Some(Phase::Body));
+    }
+
+    #[test]
+    fn a_reset_forgets() {
+        let watch = Watch::default();
+        watch.set(Phase::Tunnel, Some(Duration::ZERO));
+        watch.expire();
+        watch.reset();
+        assert_eq!((watch.overdue(), watch.phase()), (None, Phase::Idle));
+    }
+}

@@ -1,0 +1,76 @@
+//! What a value must lose or change before it enters a header or a URL.
+
+use super::Variable;
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Where a rendered template goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escape {
+    /// Plain text, such as a body or a key: nothing changes.
+    Text,
+    /// A header's value: control characters, CR, LF and NUL among them, are dropped.
+    Header,
+    /// A URL or its path: values are percent-encoded; a query begins at the first literal `?`.
+    UrlPath,
+    /// A query or a part of one: values are percent-encoded.
+    UrlQuery,
+}
+
+/// Nothing but unreserved characters, so a value is never more than data in one segment.
+const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// An address keeps its colons and brackets, because it may stand where a URL names its host.
+const HOST: &AsciiSet = &DATA.remove(b':').remove(b'[').remove(b']');
+
+/// What is percent-encoded already keeps its `%` and its delimiters.
+const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+
+/// A backslash is encoded too: browsers take it for a slash.
+const PATH: &AsciiSet =
+    &QUERY.add(b'?').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+/// A path inside a query must not end the parameter it stands in.
+const PATH_IN_QUERY: &AsciiSet = &PATH.add(b'&').add(b'+').add(b';');
+
+/// Percent-encodes what `variable` has put into `out` from byte `start` on.
+pub(super) fn encode(variable: &Variable, in_query: bool, out: &mut String, start: usize) {
+    let set = match (variable, in_query) {
+        (Variable::RequestQuery, true) => QUERY,
+        (Variable::RequestPath | Variable::PathCapture(_), true) => PATH_IN_QUERY,
+        (Variable::RequestPath | Variable::PathCapture(_) | Variable::RequestQuery, false) => PATH,
+        (Variable::RequestHost | Variable::ClientIp, _) => HOST,
+        _ => DATA,
+    };
+    let encoded = |value: &str| utf8_percent_encode(value, set).to_string();
+    // A first piece that is not the whole value means that something has to be encoded.
+    let is_needed = |value: &str| utf8_percent_encode(value, set).next().unwrap_or("") != value;
+    replace(out, start, encoded, is_needed);
+}
+
+/// Drops from byte `start` on what may not stand in a header's value.
+pub(super) fn clean_header(out: &mut String, start: usize) {
+    let is_refused = |c: char| c.is_ascii_control() && c != '\t';
+    let clean = |text: &str| text.chars().filter(|c| !is_refused(*c)).collect();
+    replace(out, start, clean, |text| text.contains(is_refused));
+}
+
+/// Leaves one of several slashes at byte `start`: `//name` would send the client to another host.
+pub(super) fn keep_host(out: &mut String, start: usize) {
+    let one_slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
+    replace(out, start, one_slash, |text| text.starts_with("//"));
+}
+
+/// Allocates only for the rare text that has to change.
+fn replace(
+    out: &mut String,
+    start: usize,
+    change: impl FnOnce(&str) -> String,
+    is_needed: impl FnOnce(&str) -> bool,
+) {
+    let text = out.get(start..).unwrap_or_default();
+    if is_needed(text) {
+        let changed = change(text);
+        out.truncate(start);
+        out.push_str(&changed);
+    }
+}

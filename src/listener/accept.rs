@@ -1,0 +1,325 @@
+//! The accept manager: takes connections from bound sockets and gives each a task.
+
+use super::drain::Open;
+use super::gate::{Room, Visit};
+use super::idle::Table;
+use super::running::Listener;
+use super::socket::Bound;
+use super::transport::Transport;
+use super::wire::Wire;
+use super::{h1, h2};
+use crate::exchange::{Arrival, Connection, Tls};
+use crate::observe::{Gauge, log::Throttle};
+use async_trait::async_trait;
+use pingora::apps::HttpServerApp;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// How long accepting rests when descriptors ran out.
+const REST: Duration = Duration::from_millis(100);
+
+static DESCRIPTORS: Throttle = Throttle::new(Duration::from_secs(10));
+
+/// A bound socket and the listener it belongs to.
+pub struct Socket<A> {
+    /// The socket.
+    pub bound: Bound,
+    /// The listener.
+    pub listener: Arc<Listener<A>>,
+}
+
+/// The service that accepts on all sockets of one kind of app.
+pub struct Manager<A> {
+    name: &'static str,
+    sockets: Vec<Socket<A>>,
+    tasks: usize,
+}
+
+impl<A> Manager<A> {
+    /// A service that accepts with so many tasks for each socket.
+    pub fn new(name: &'static str, sockets: Vec<Socket<A>>, tasks: usize) -> Self {
+        Self { name, sockets, tasks: tasks.max(1) }
+    }
+}
+
+#[async_trait]
+impl<A> ServiceWithDependents for Manager<A>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    async fn start_service(
+        &mut self,
+        _fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _tasks: usize,
+        ready: ServiceReadyNotifier,
+    ) {
+        let mut tasks = Vec::new();
+        for socket in self.sockets.drain(..) {
+            let listener = socket.listener;
+            tasks.push(tokio::spawn(sweep(listener.clone())));
+            match socket.bound {
+                Bound::Tcp(socket) => match TcpListener::from_std(socket) {
+                    Ok(socket) => {
+                        let socket = Arc::new(socket);
+                        tasks.extend(
+                            (0..self.tasks)
+                                .map(|_| tokio::spawn(accept(listener.clone(), socket.clone()))),
+                        );
+                    }
+                    Err(error) => tracing::error!(%error, "a bound socket cannot be used"),
+                },
+                Bound::Unix(socket) => match UnixListener::from_std(socket) {
+                    Ok(socket) => {
+                        tasks.push(tokio::spawn(accept(listener.clone(), Arc::new(socket))));
+                    }
+                    Err(error) => tracing::error!(%error, "a bound socket cannot be used"),
+                },
+            }
+        }
+        ready.notify_ready();
+        for task in tasks {
+            // A task that panicked took no other with it.
+            let _ = task.await;
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Handing sockets over is ours, so the engine must know of none.
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        Some(Vec::new())
+    }
+}
+
+/// A socket that accepts streams.
+trait Accept: Send + Sync + 'static {
+    type Stream: Transport + AsRawFd;
+
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        let (stream, peer) = self.accept().await?;
+        // Failing is no reason to drop a connection.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Some(peer)))
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        self.accept().await.map(|(stream, _)| (stream, None))
+    }
+}
+
+/// Accepts until draining begins; dropping the socket then closes it.
+async fn accept<A, L>(listener: Arc<Listener<A>>, socket: Arc<L>)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    L: Accept,
+{
+    let mut drain = listener.drain.watch();
+    loop {
+        let next = async {
+            let room = match listener.gate.try_enter() {
+                Some(room) => room,
+                None => {
+                    listener.metrics.paused_by_limit.inc();
+                    listener.gate.enter().await
+                }
+            };
+            (room, socket.next().await)
+        };
+        let (room, accepted) = tokio::select! {
+            next = next => next,
+            _ = drain.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(&listener, stream, peer, room),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                listener.metrics.paused_by_descriptors.inc();
+                if let Some(suppressed) = DESCRIPTORS.allow() {
+                    let name = &*listener.entrance.name;
+                    tracing::warn!(
+                        listener = name, %error, suppressed,
+                        "accepting pauses; raise the descriptor limit (LimitNOFILE, ulimit -n)"
+                    );
+                }
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// Whether only the connection to be accepted was lost (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+/// Everything that a connection holds as long as it is open.
+struct Held {
+    _room: Room,
+    _visit: Option<Visit>,
+    _open: Open,
+    counted: Gauge,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.counted.dec();
+    }
+}
+
+fn admit<A, S>(listener: &Arc<Listener<A>>, stream: S, peer: Option<SocketAddr>, room: Room)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport + AsRawFd,
+{
+    let ip = peer.map(|p| p.ip().to_canonical());
+    let counted = ip.filter(|ip| !listener.entrance.trusted_proxies.contains(*ip));
+    let Some(visit) = counted.map_or(Some(None), |ip| listener.gate.visit(ip)) else {
+        listener.metrics.per_client.inc();
+        return;
+    };
+    listener.metrics.accepted.inc();
+    listener.metrics.open.inc();
+    let held = Held {
+        _room: room,
+        _visit: visit,
+        _open: listener.drain.open_connection(),
+        counted: listener.metrics.open.clone(),
+    };
+    let listener = listener.clone();
+    if listener.tls.is_some() {
+        tokio::spawn(shake(listener, stream, peer, held));
+    } else {
+        let connection = connection(&listener, peer, None);
+        tokio::spawn(serve(listener, stream, connection, false, held));
+    }
+}
+
+/// The TLS handshake, in a task that ends with it: its future is large.
+async fn shake<A, S>(listener: Arc<Listener<A>>, stream: S, peer: Option<SocketAddr>, held: Held)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport + AsRawFd,
+{
+    let Some(acceptor) = &listener.tls else { return };
+    let handshake = acceptor.accept(stream);
+    let shaken = match listener.handshake_timeout {
+        Some(limit) => tokio::time::timeout(limit, handshake).await,
+        None => Ok(handshake.await),
+    };
+    let stream = match shaken {
+        Ok(Ok(stream)) => Box::new(stream),
+        Ok(Err(error)) => {
+            listener.metrics.handshake_failures.inc();
+            tracing::debug!(listener = &*listener.entrance.name, %error, "TLS handshake failed");
+            return;
+        }
+        Err(_) => {
+            listener.metrics.handshake_failures.inc();
+            return;
+        }
+    };
+    let session = stream.get_ref().1;
+    let is_h2 = session.alpn_protocol() == Some(b"h2");
+    let tls = facts(session);
+    let counter =
+        if tls.version == "TLSv1.3" { &listener.metrics.tls13 } else { &listener.metrics.tls12 };
+    counter.inc();
+    let connection = connection(&listener, peer, Some(tls));
+    tokio::spawn(serve(listener, stream, connection, is_h2, held));
+}
+
+fn facts(session: &rustls::ServerConnection) -> Tls {
+    Tls {
+        version: match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        },
+        cipher: session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or_default(),
+        sni: session.server_name().map(Into::into),
+    }
+}
+
+fn connection<A>(
+    listener: &Listener<A>,
+    peer: Option<SocketAddr>,
+    tls: Option<Tls>,
+) -> Arc<Connection> {
+    Arc::new(Connection { entrance: listener.entrance.clone(), peer, tls })
+}
+
+async fn serve<A, S>(
+    listener: Arc<Listener<A>>,
+    stream: S,
+    connection: Arc<Connection>,
+    is_h2: bool,
+    _held: Held,
+) where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport,
+{
+    let drain = listener.drain.watch();
+    let slot = listener.idle.enter(stream.descriptor());
+    let mut wire = Wire::new(stream, Arrival::new(connection), slot);
+    let h2 = if is_h2 {
+        wire.begin_h2(bytes::BytesMut::new());
+        Some(wire)
+    } else {
+        h1::serve(&listener, wire, &drain).await
+    };
+    if let Some(wire) = h2 {
+        // Boxed: most connections are HTTP/1 and must not keep room for it.
+        Box::pin(h2::serve(&listener, wire, drain)).await;
+    }
+}
+
+/// Ends idle connections when their time is up, and all of them after the grace of a drain.
+async fn sweep<A: Send + Sync + 'static>(listener: Arc<Listener<A>>) {
+    let second = Duration::from_secs(1);
+    let mut drain = listener.drain.watch();
+    while !*drain.borrow() {
+        tokio::select! {
+            () = tokio::time::sleep(second) => tick(&listener.idle, listener.keep_alive),
+            _ = drain.wait_for(|stop| *stop) => {}
+        }
+    }
+    tokio::time::sleep(listener.idle_grace).await;
+    loop {
+        // A busy connection may become idle at any moment from here on.
+        listener.idle.sweep(0);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            () = listener.drain.emptied() => return,
+        }
+    }
+}
+
+fn tick(idle: &Table, keep_alive: Option<Duration>) {
+    idle.tick();
+    if let Some(keep_alive) = keep_alive {
+        // One more, because seconds are coarse: never early, at most a second late.
+        let seconds = keep_alive.as_millis().div_ceil(1000) as u64 + 1;
+        idle.sweep(u32::try_from(seconds).unwrap_or(u32::MAX));
+    }
+}

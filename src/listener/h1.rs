@@ -1,0 +1,171 @@
+//! One HTTP/1 connection: read a head, check it, hand it to the engine, and again.
+//!
+//! Between two requests no object of the engine exists; what an idle connection holds is its
+//! [`Wire`] and this task.
+
+use super::body::Framing;
+use super::head::{self, PREFACE, Scan};
+use super::running::Listener;
+use super::transport::Transport;
+use super::wire::Wire;
+use crate::exchange::Cause;
+use bytes::{Buf, BytesMut};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp};
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use std::future::poll_fn;
+use std::time::Duration;
+
+/// Room for the heads that browsers send; larger ones grow it.
+const HEAD: usize = 4 * 1024;
+
+/// What came instead of, or as, the next request.
+enum Next {
+    /// A head that may pass, the framing of its body, and what was read after it.
+    Request(BytesMut, Framing, BytesMut),
+    /// The start of an HTTP/2 connection.
+    Preface(BytesMut),
+    /// The connection ended, or was idle for too long.
+    Gone,
+    /// A head that may not pass.
+    Refused(Cause, BytesMut),
+}
+
+/// Serves a connection to its end; gives it back if it turns out to speak HTTP/2.
+pub(super) async fn serve<A, S>(
+    listener: &Listener<A>,
+    mut wire: Box<Wire<S>>,
+    drain: &ShutdownWatch,
+) -> Option<Box<Wire<S>>>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport,
+{
+    let mut settings: Option<HttpPersistentSettings> = None;
+    let mut is_first = true;
+    loop {
+        let (head, framing, rest) = match next(listener, &mut wire, is_first).await {
+            Next::Request(head, framing, rest) => (head, framing, rest),
+            Next::Preface(bytes) => {
+                wire.begin_h2(bytes);
+                return Some(wire);
+            }
+            Next::Gone => return None,
+            Next::Refused(cause, head) => {
+                let reply = listener.refuse(&wire.arrival().connection, cause, &head);
+                wire.send_last(&reply).await;
+                return None;
+            }
+        };
+        is_first = false;
+        wire.begin(framing, rest);
+        let arrival = wire.arrival().clone();
+        arrival.watch.reset();
+        let mut session = ServerSession::new_http1(wire);
+        match settings.take() {
+            Some(settings) => settings.apply_to_session(&mut session),
+            None => session.set_keepalive(Some(0)),
+        }
+        session.set_pipelined_prefix(head);
+        let served = arrival.clone().scope(listener.app.process_new_http(session, drain)).await;
+        if !arrival.take_entered() {
+            // The engine's parser refused what ours let pass, and answered 400 itself.
+            listener.count_refused(&arrival.connection, Cause::BadRequest, &[]);
+        }
+        let (stream, kept) = served?.consume();
+        settings = kept;
+        wire = stream.into_any().downcast().ok()?;
+    }
+}
+
+async fn next<A, S: Transport>(
+    listener: &Listener<A>,
+    wire: &mut Wire<S>,
+    is_first: bool,
+) -> Next {
+    let limits = &listener.entrance.limits;
+    if !wait(wire, is_first, limits.header_timeout).await {
+        return Next::Gone;
+    }
+    let mut buffer = BytesMut::with_capacity(HEAD);
+    let mut scan = Scan::default();
+    // A whole head is usually there at once, and then no timer is needed.
+    if let Some(next) = read(listener, wire, &mut buffer, &mut scan).await {
+        return next;
+    }
+    let rest = async {
+        loop {
+            if let Some(next) = read(listener, wire, &mut buffer, &mut scan).await {
+                return next;
+            }
+        }
+    };
+    match limits.header_timeout {
+        None => rest.await,
+        Some(deadline) => match tokio::time::timeout(deadline, rest).await {
+            Ok(next) => next,
+            Err(_) => Next::Refused(Cause::RequestTimeout, buffer),
+        },
+    }
+}
+
+/// Waits for the first byte with nothing in hand; false if the connection ended or was swept.
+async fn wait<S: Transport>(wire: &mut Wire<S>, is_first: bool, limit: Option<Duration>) -> bool {
+    if is_first && let Some(limit) = limit {
+        // Whoever connects has something to ask: the head's time runs from the start.
+        let readable = poll_fn(|cx| wire.poll_readable(cx));
+        return matches!(tokio::time::timeout(limit, readable).await, Ok(Ok(())));
+    }
+    wire.slot.idle();
+    let readable = poll_fn(|cx| wire.poll_readable(cx)).await;
+    wire.slot.busy() && readable.is_ok()
+}
+
+/// Reads once; `None` if the head is not whole yet.
+async fn read<A, S: Transport>(
+    listener: &Listener<A>,
+    wire: &mut Wire<S>,
+    buffer: &mut BytesMut,
+    scan: &mut Scan,
+) -> Option<Next> {
+    match wire.read_head(buffer).await {
+        Ok(n) if n > 0 => {}
+        _ => return Some(Next::Gone),
+    }
+    if listener.speaks_h2 && PREFACE.starts_with(buffer.get(..PREFACE.len()).unwrap_or(&*buffer)) {
+        // The preface holds an empty line itself; it must be whole before anything reads it.
+        return (buffer.len() >= PREFACE.len()).then(|| Next::Preface(std::mem::take(buffer)));
+    }
+    // Some clients send a line end too many after a body (RFC 9112, 2.2).
+    while buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+    }
+    if &buffer[..] == b"\r" {
+        return None;
+    }
+    let limits = &listener.entrance.limits;
+    let refuse = |cause, buffer: &mut BytesMut| Next::Refused(cause, std::mem::take(buffer));
+    let end = match scan.end(buffer) {
+        Err(cause) => return Some(refuse(cause, buffer)),
+        Ok(end) => end,
+    };
+    let size = end.unwrap_or(buffer.len()) as u64;
+    if limits.header_size.is_some_and(|most| size > most) {
+        let is_target = !buffer.contains(&b'\n');
+        let cause = if is_target { Cause::UriTooLong } else { Cause::HeaderTooLarge };
+        return Some(refuse(cause, buffer));
+    }
+    let end = end?;
+    let head = buffer.get(..end).unwrap_or_default();
+    if !listener.speaks_h1 {
+        return Some(refuse(Cause::VersionNotSupported, buffer));
+    }
+    match head::check(head, limits) {
+        Err(cause) => Some(refuse(cause, buffer)),
+        Ok(passed) => {
+            // Splitting makes the buffer shared, which costs; most requests have nothing after.
+            let rest = if end == buffer.len() { BytesMut::new() } else { buffer.split_off(end) };
+            Some(Next::Request(std::mem::take(buffer), passed.framing, rest))
+        }
+    }
+}

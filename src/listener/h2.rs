@@ -1,0 +1,165 @@
+//! One HTTP/2 connection: accept streams, each an exchange of its own, until it ends or drains.
+
+use super::running::Listener;
+use super::stream::Stream;
+use super::transport::Transport;
+use super::wire::Wire;
+use crate::exchange::{Arrival, Cause, Connection};
+use bytes::Bytes;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, HttpSession, H2Options};
+use pingora::protocols::{Digest, GetSocketDigest, Ssl, Stream as EngineStream};
+use pingora::server::ShutdownWatch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Streams at once on one connection.
+const STREAMS: u32 = 128;
+/// A stream's window: enough for an upload at full speed over a long line.
+const STREAM_WINDOW: u32 = 512 * 1024;
+/// All streams' window.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// Response bytes a stream buffers before its writer waits.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Malformed streams after which a connection is ended.
+const MALFORMED: u32 = 32;
+
+/// Serves a connection to its end.
+pub(super) async fn serve<A, S>(listener: &Arc<Listener<A>>, wire: Box<Wire<S>>, drain: ShutdownWatch)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport,
+{
+    let connection = wire.arrival().connection.clone();
+    let digest = Arc::new(Digest {
+        ssl_digest: wire.get_ssl_digest(),
+        timing_digest: Vec::new(),
+        proxy_digest: None,
+        socket_digest: wire.get_socket_digest(),
+    });
+    let handshake = options(listener).handshake(wire as EngineStream);
+    let shaken = match listener.handshake_timeout {
+        Some(limit) => tokio::time::timeout(limit, handshake).await,
+        None => Ok(handshake.await),
+    };
+    let Ok(Ok(h2)) = shaken else { return };
+    accept(listener, h2, &connection, digest, drain).await;
+}
+
+type Accepting = h2::server::Connection<EngineStream, Bytes>;
+
+async fn accept<A>(
+    listener: &Arc<Listener<A>>,
+    mut h2: Accepting,
+    connection: &Arc<Connection>,
+    digest: Arc<Digest>,
+    mut drain: ShutdownWatch,
+) where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let active = Arc::new(Active::default());
+    let mut malformed = 0;
+    let mut is_draining = false;
+    loop {
+        let patience = if is_draining { Some(listener.idle_grace) } else { listener.keep_alive };
+        let accepted = tokio::select! {
+            biased;
+            _ = drain.wait_for(|stop| *stop), if !is_draining => {
+                // GOAWAY for new streams; those that are open, or on their way, are served.
+                h2.graceful_shutdown();
+                is_draining = true;
+                continue;
+            }
+            accepted = HttpSession::from_h2_conn(&mut h2, digest.clone()) => accepted,
+            () = active.idle_for(patience) => return,
+        };
+        match accepted {
+            Err(_) | Ok(None) => return,
+            Ok(Some(H2Accept::Rejected)) => {
+                listener.count_refused(connection, Cause::BadRequest, &[]);
+                malformed += 1;
+                if malformed >= MALFORMED {
+                    return;
+                }
+            }
+            Ok(Some(H2Accept::Session(session))) => {
+                spawn(listener.clone(), session, connection, active.enter(), drain.clone());
+            }
+        }
+    }
+}
+
+fn spawn<A>(
+    listener: Arc<Listener<A>>,
+    session: HttpSession,
+    connection: &Arc<Connection>,
+    active: Entered,
+    drain: ShutdownWatch,
+) where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let arrival = Arrival::new(connection.clone());
+    tokio::spawn(async move {
+        let _active = active;
+        let stream = Stream::new(session, arrival.clone());
+        let session = ServerSession::new_custom(Box::new(stream));
+        let served = arrival.clone().scope(listener.app.process_new_http(session, &drain));
+        served.await;
+        if !arrival.take_entered() {
+            // The engine answers CONNECT itself.
+            listener.count_refused(&arrival.connection, Cause::MethodNotAllowed, &[]);
+        }
+    });
+}
+
+fn options<A>(listener: &Listener<A>) -> H2Options {
+    let size = listener.entrance.limits.header_size.unwrap_or(1 << 20);
+    let mut options = H2Options::new();
+    options
+        .max_header_list_size(u32::try_from(size).unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER);
+    options
+}
+
+/// How many exchanges of a connection are open.
+#[derive(Debug, Default)]
+struct Active {
+    count: AtomicUsize,
+    emptied: Notify,
+}
+
+/// One open exchange, counted until dropped.
+#[derive(Debug)]
+struct Entered(Arc<Active>);
+
+impl Active {
+    fn enter(self: &Arc<Self>) -> Entered {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Entered(self.clone())
+    }
+
+    /// Waits until no exchange was open for so long.
+    async fn idle_for(&self, patience: Option<Duration>) {
+        while self.count.load(Ordering::Relaxed) > 0 {
+            self.emptied.notified().await;
+        }
+        match patience {
+            Some(patience) => tokio::time::sleep(patience).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.emptied.notify_one();
+        }
+    }
+}

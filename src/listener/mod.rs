@@ -1,0 +1,29 @@
+//! Where connections come in: sockets, TLS, deadlines and caps, up to the first byte of HTTP.
+//!
+//! A listener is handed the app that serves its requests; it knows none itself.
+
+mod accept;
+mod address;
+mod body;
+mod config;
+mod drain;
+mod gate;
+mod h1;
+mod h2;
+mod head;
+mod idle;
+mod metrics;
+mod refusal;
+mod running;
+mod socket;
+mod stream;
+mod transport;
+mod wire;
+
+pub use accept::{Manager, Socket};
+pub use address::Address;
+pub use config::{Config, MinVersion, Protocol, Tls};
+pub use drain::Drain;
+pub use metrics::Metrics;
+pub use running::{Listener, Shared};
+pub use socket::Bound;

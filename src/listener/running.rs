@@ -1,0 +1,100 @@
+//! A listener as it runs: what its document says, compiled, and what its connections share.
+
+use super::config::{Config, Protocol};
+use super::drain::Drain;
+use super::gate::Gate;
+use super::idle::Table;
+use super::metrics::{Handles, Metrics};
+use super::refusal;
+use crate::exchange::{Cause, Connection, Entrance, RequestId};
+use crate::observe::access;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Whether the process drains.
+    pub drain: Arc<Drain>,
+    /// How long a draining idle connection stays readable.
+    pub idle_grace: Duration,
+    /// Room for connections of all listeners together.
+    pub connections: Option<Arc<Semaphore>>,
+    /// The metric families.
+    pub metrics: Metrics,
+    /// The access log; `None` writes none.
+    pub access: Option<access::Sender>,
+}
+
+/// One listener and the app that serves its requests.
+pub struct Listener<A> {
+    pub(super) app: Arc<A>,
+    pub(super) entrance: Arc<Entrance>,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) speaks_h1: bool,
+    pub(super) speaks_h2: bool,
+    pub(super) handshake_timeout: Option<Duration>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) idle_grace: Duration,
+    pub(super) gate: Gate,
+    pub(super) idle: Arc<Table>,
+    pub(super) drain: Arc<Drain>,
+    pub(super) metrics: Handles,
+    access: Option<access::Sender>,
+}
+
+impl<A> Listener<A> {
+    /// A listener of a configuration; `tls` is the acceptor for its certificates.
+    pub fn new(
+        config: &Config,
+        entrance: Arc<Entrance>,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        app: Arc<A>,
+        shared: &Shared,
+    ) -> Self {
+        let limits = &config.limits;
+        let protocols = config.protocols();
+        Self {
+            app,
+            metrics: shared.metrics.of(&entrance.name),
+            entrance,
+            tls: tls.map(TlsAcceptor::from),
+            speaks_h1: protocols.contains(&Protocol::H1),
+            speaks_h2: protocols.contains(&Protocol::H2),
+            handshake_timeout: limits.handshake_timeout.on().map(|d| d.0),
+            keep_alive: limits.keep_alive.on().map(|d| d.0),
+            idle_grace: shared.idle_grace,
+            gate: Gate::new(
+                limits.connections.on(),
+                limits.connections_per_client.on(),
+                shared.connections.clone(),
+            ),
+            idle: Arc::default(),
+            drain: shared.drain.clone(),
+            access: shared.access.clone(),
+        }
+    }
+
+    /// Refuses a request: counts and logs it, and returns the answer.
+    pub(super) fn refuse(&self, connection: &Connection, cause: Cause, head: &[u8]) -> Vec<u8> {
+        let id = self.count_refused(connection, cause, head);
+        refusal::bytes(cause, &id, head)
+    }
+
+    /// Counts and logs a request that the engine refused itself.
+    pub(super) fn count_refused(
+        &self,
+        connection: &Connection,
+        cause: Cause,
+        head: &[u8],
+    ) -> RequestId {
+        let id = RequestId::new();
+        self.metrics.count_refused(cause);
+        if let Some(access) = &self.access {
+            access.record(refusal::record(connection, cause, &id, head));
+        }
+        id
+    }
+}

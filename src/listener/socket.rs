@@ -1,0 +1,99 @@
+//! Bound sockets.
+
+use super::address::Address;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+/// The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// A bound socket, listening already: connections wait in its queue until they are accepted.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Bound {
+    /// Binds an address and listens.
+    pub fn new(address: &Address, with_ipv4: bool) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => tcp(*address, with_ipv4).map(Self::Tcp),
+            Address::Unix(path) => unix(path).map(Self::Unix),
+        }
+    }
+
+    /// The address, with the port that was picked for port 0.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map(Address::Tcp),
+            Self::Unix(socket) => {
+                let address = socket.local_addr()?;
+                Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).into()))
+            }
+        }
+    }
+}
+
+fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of the process before.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!(with_ipv4 && address.ip().is_unspecified()))?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let is_socket = path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket());
+    // A socket that nobody answers was left behind by a process that is gone.
+    if is_socket && UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let socket = UnixListener::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(text: &str) -> io::Result<Bound> {
+        Bound::new(&text.parse().unwrap(), true)
+    }
+
+    #[test]
+    fn port_0_picks_one_and_says_which() {
+        let bound = bind("127.0.0.1:0").unwrap();
+        let Address::Tcp(address) = bound.address().unwrap() else { panic!("not TCP") };
+        assert_ne!(address.port(), 0);
+    }
+
+    #[test]
+    fn an_address_in_use_is_an_error() {
+        let bound = bind("127.0.0.1:0").unwrap();
+        let again = bind(&bound.address().unwrap().to_string());
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("unix:{}", folder.path().join("s").display());
+        let first = bind(&address).unwrap();
+        assert_eq!(bind(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind(&address).unwrap();
+    }
+}

@@ -1,0 +1,210 @@
+//! One HTTP/2 stream as the engine's custom session: the engine's own, plus the exchange's watch.
+//!
+//! On HTTP/1 the watch lives in the IO type; here many exchanges share one. Whatever the engine
+//! waits for on this stream, an overdue watch ends the wait with an error.
+
+use crate::exchange::{Arrival, Timer};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream as Messages;
+use http::HeaderMap;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::custom::CustomMessageWrite;
+use pingora::protocols::http::custom::server::Session;
+use pingora::protocols::http::v2::server::HttpSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, ErrorType, Result};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A stream and the watch over its exchange.
+pub(super) struct Stream {
+    inner: HttpSession,
+    arrival: Arc<Arrival>,
+    timer: Timer,
+}
+
+impl Stream {
+    pub(super) fn new(inner: HttpSession, arrival: Arc<Arrival>) -> Self {
+        Self { inner, arrival, timer: Timer::default() }
+    }
+}
+
+/// What the engine left unfinished the client must not take for whole.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.inner.shutdown();
+    }
+}
+
+/// Awaits something of the inner session unless the watch is overdue first.
+macro_rules! watched {
+    ($self:ident, $inner:ident => $future:expr) => {{
+        let Self { inner: $inner, arrival, timer } = $self;
+        tokio::select! {
+            biased;
+            done = $future => done,
+            () = poll_fn(|cx| timer.poll(&arrival.watch, cx)) => {
+                Error::e_explain(ErrorType::ReadTimedout, "the exchange is overdue")
+            }
+        }
+    }};
+}
+
+#[async_trait]
+impl Session for Stream {
+    fn req_header(&self) -> &RequestHeader {
+        self.inner.req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.inner.req_header_mut()
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        watched!(self, inner => inner.read_body_bytes())
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        watched!(self, inner => inner.drain_request_body())
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        self.inner.write_response_header(head, end)
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        self.inner.write_response_header_ref(head, end)
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        watched!(self, inner => inner.write_body(data, end))
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.inner.write_trailers(trailers)
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        watched!(self, inner => inner.response_duplex_vec(tasks))
+    }
+
+    /// The watch is the only timeout for reading.
+    fn set_read_timeout(&mut self, _: Option<Duration>) {}
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner.set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.inner.get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner.set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.inner.get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.inner.request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.inner.response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _context: &str) {
+        self.inner.shutdown();
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.inner.is_body_done()
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.inner.finish()
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        self.inner.is_body_empty()
+    }
+
+    async fn read_body_or_idle(&mut self, is_done: bool) -> Result<Option<Bytes>> {
+        watched!(self, inner => inner.read_body_or_idle(is_done))
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.inner.body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.inner.body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.inner.digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.inner.digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.inner.client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.inner.server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.inner.pseudo_raw_h1_request_header()
+    }
+
+    fn enable_retry_buffering(&mut self) {
+        self.inner.enable_retry_buffering();
+    }
+
+    fn retry_buffer_truncated(&self) -> bool {
+        self.inner.retry_buffer_truncated()
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        self.inner.get_retry_buffer()
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn Messages<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _reader: Box<dyn Messages<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}

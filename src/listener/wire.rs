@@ -1,0 +1,386 @@
+//! The IO type under every downstream connection.
+//!
+//! It is the engine's byte stream for one exchange after the other, and costs next to nothing
+//! between them. It sends the head and the body of a small response in one write, leaves what
+//! follows a request for the next one, and fails when the exchange's watch is overdue.
+
+use super::body::Framing;
+use super::idle::Slot;
+use super::transport::Transport;
+use crate::exchange::{Arrival, Timer};
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
+};
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+/// Above this, pending output and the new slice leave in one vectored write instead of a copy.
+const COALESCE: usize = 8 * 1024;
+/// What a client may send ahead of its turn before we stop reading.
+const AHEAD: usize = 16 * 1024;
+/// How long a peer that does not read, or does not stop sending, may hold up a close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A downstream connection as the engine sees it.
+pub(super) struct Wire<S: Transport> {
+    /// Dropped before `io` closes the descriptor: the sweeper must not know a number that is free.
+    pub(super) slot: Slot,
+    io: S,
+    /// Bytes that were read before their turn.
+    ahead: BytesMut,
+    /// Output not yet given to the transport; no capacity while idle.
+    out: Vec<u8>,
+    sent: usize,
+    framing: Framing,
+    is_h2: bool,
+    timer: Timer,
+    arrival: Arc<Arrival>,
+    tls: Option<Arc<SslDigest>>,
+}
+
+impl<S: Transport> Wire<S> {
+    pub(super) fn new(io: S, arrival: Arc<Arrival>, slot: Slot) -> Box<Self> {
+        let tls = arrival
+            .connection
+            .tls
+            .as_ref()
+            .map(|tls| Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new())));
+        Box::new(Self {
+            slot,
+            io,
+            ahead: BytesMut::new(),
+            out: Vec::new(),
+            sent: 0,
+            framing: Framing::Length(0),
+            is_h2: false,
+            timer: Timer::default(),
+            arrival,
+            tls,
+        })
+    }
+
+    pub(super) fn arrival(&self) -> &Arc<Arrival> {
+        &self.arrival
+    }
+
+    /// Waits for input without a buffer in hand.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.io.poll_readable(cx)
+    }
+
+    /// Reads what there is of a request head; 0 is the end of the connection.
+    pub(super) async fn read_head(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        if self.ahead.is_empty() {
+            return self.io.read_buf(buffer).await;
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        let length = ahead.len();
+        if buffer.is_empty() {
+            *buffer = ahead;
+        } else {
+            buffer.extend_from_slice(&ahead);
+        }
+        Ok(length)
+    }
+
+    /// Begins an exchange: `rest` follows its head, and `framing` says how much belongs to it.
+    pub(super) fn begin(&mut self, framing: Framing, rest: BytesMut) {
+        self.ahead = rest;
+        self.framing = framing;
+    }
+
+    /// Makes it the stream of an HTTP/2 connection whose first bytes were read already.
+    pub(super) fn begin_h2(&mut self, preface: BytesMut) {
+        self.begin(Framing::Endless, preface);
+        self.is_h2 = true;
+        // Only streams have timeouts then; the watch of the connection is off.
+        self.arrival.watch.reset();
+    }
+
+    /// Sends bytes of ours and closes politely, so that the peer reads them before any reset.
+    pub(super) async fn send_last(&mut self, bytes: &[u8]) {
+        let polite = async {
+            self.io.write_all(bytes).await?;
+            self.io.flush().await?;
+            self.io.shutdown().await?;
+            self.framing = Framing::Endless;
+            self.linger().await
+        };
+        let _ = tokio::time::timeout(LINGER, polite).await;
+    }
+
+    /// Reads what is left of the request: closing over unread bytes would reset the answer away.
+    async fn linger(&mut self) -> io::Result<()> {
+        let mut discard = [0; 4096];
+        while !self.framing.is_done() {
+            let read = self.io.read(&mut discard).await?;
+            if read == 0 {
+                break;
+            }
+            self.framing.admit(discard.get(..read).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(pending) = self.out.get(self.sent..).filter(|p| !p.is_empty()) {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, pending))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += written;
+        }
+        self.release();
+        Poll::Ready(Ok(()))
+    }
+
+    fn release(&mut self) {
+        self.sent = 0;
+        give_back(std::mem::take(&mut self.out));
+    }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let arrival = &self.arrival;
+        ready!(self.timer.poll(&arrival.watch, cx));
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the exchange is overdue"))
+    }
+
+    /// Reads past the end of the request: only whether the client is still there matters now.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < AHEAD {
+            let mut bytes = [0; 2048];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.ahead.extend_from_slice(buffer.filled());
+        }
+        Poll::Pending
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.framing.is_done() {
+            return self.poll_early(cx);
+        }
+        if !self.ahead.is_empty() {
+            let offered = self.ahead.len().min(buf.remaining());
+            let taken = self.framing.admit(self.ahead.get(..offered).unwrap_or_default());
+            buf.put_slice(self.ahead.get(..taken).unwrap_or_default());
+            self.ahead.advance(taken);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let taken = self.framing.admit(read);
+        self.ahead.extend_from_slice(read.get(taken..).unwrap_or_default());
+        buf.set_filled(before + taken);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Pending output and a large slice, without copying the slice.
+    fn poll_write_both(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        while let Some(pending) = self.out.get(self.sent..).filter(|p| !p.is_empty()) {
+            let both = [io::IoSlice::new(pending), io::IoSlice::new(buf)];
+            let length = pending.len();
+            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &both))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if written < length {
+                self.sent += written;
+                continue;
+            }
+            self.release();
+            if written > length {
+                return Poll::Ready(Ok(written - length));
+            }
+        }
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+}
+
+thread_local! {
+    /// Output buffers of this thread's connections: an active one costs no malloc, an idle one none.
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn borrow() -> Vec<u8> {
+    BUFFERS.with(|b| b.borrow_mut().pop()).unwrap_or_else(|| Vec::with_capacity(COALESCE))
+}
+
+fn give_back(mut buffer: Vec<u8>) {
+    if buffer.capacity() == 0 {
+        return;
+    }
+    buffer.clear();
+    // The thread may be ending, with its buffers gone already.
+    let _ = BUFFERS.try_with(|b| {
+        let mut buffers = b.borrow_mut();
+        if buffers.len() < 64 {
+            buffers.push(buffer);
+        }
+    });
+}
+
+impl<S: Transport> Drop for Wire<S> {
+    fn drop(&mut self) {
+        if self.arrival.is_broken() && !self.is_h2 {
+            self.io.reset_on_close();
+        }
+        give_back(std::mem::take(&mut self.out));
+    }
+}
+
+impl<S: Transport> AsyncRead for Wire<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        // The engine does not flush a body of known length before its last byte, but polls the
+        // read side whenever it waits for the upstream: a trickling body leaves here.
+        if !this.out.is_empty()
+            && let Poll::Ready(drained) = this.poll_drain(cx)
+        {
+            drained?;
+        }
+        if let Poll::Ready(read) = this.poll_body(cx, buf) {
+            return Poll::Ready(read);
+        }
+        this.poll_overdue(cx).map(Err)
+    }
+}
+
+impl<S: Transport> AsyncWrite for Wire<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = if this.is_h2 {
+            // h2 gathers its frames itself.
+            Pin::new(&mut this.io).poll_write(cx, buf)
+        } else if this.out.len() + buf.len() <= COALESCE {
+            if this.out.capacity() == 0 {
+                this.out = borrow();
+            }
+            this.out.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        } else {
+            this.poll_write_both(cx, buf)
+        };
+        if written.is_ready() {
+            return written;
+        }
+        this.poll_overdue(cx).map(Err)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_h2 {
+            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        }
+        let first = bufs.iter().find(|b| !b.is_empty()).map_or(&[][..], |b| b);
+        self.poll_write(cx, first)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.is_h2 && self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(drained) = self.poll_drain(cx) {
+            drained?;
+            return Pin::new(&mut self.io).poll_flush(cx);
+        }
+        self.poll_overdue(cx).map(Err)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<S: Transport> Shutdown for Wire<S> {
+    async fn shutdown(&mut self) {
+        let polite = async {
+            AsyncWriteExt::shutdown(self).await?;
+            self.linger().await
+        };
+        let _ = tokio::time::timeout(LINGER, polite).await;
+    }
+}
+
+impl<S: Transport> UniqueID for Wire<S> {
+    fn id(&self) -> UniqueIDType {
+        self.io.descriptor()
+    }
+}
+
+impl<S: Transport> Ssl for Wire<S> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.tls.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.is_h2.then_some(ALPN::H2)
+    }
+}
+
+impl<S: Transport> GetTimingDigest for Wire<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S: Transport> GetProxyDigest for Wire<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl<S: Transport> GetSocketDigest for Wire<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        // Made for each request rather than kept: every idle connection would hold it.
+        let digest = SocketDigest::from_raw_fd(self.io.descriptor());
+        if let Some(peer) = self.arrival.connection.peer {
+            // Presetting the address saves the system call.
+            let _ = digest.peer_addr.set(Some(EngineAddr::Inet(peer)));
+        }
+        Some(Arc::new(digest))
+    }
+}
+
+impl<S: Transport> Peek for Wire<S> {}
+
+impl<S: Transport> std::fmt::Debug for Wire<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "connection from {:?}", self.arrival.connection.peer)
+    }
+}

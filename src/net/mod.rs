@@ -1,0 +1,8 @@
+//! Small truths about addresses and headers.
+
+pub mod cidr;
+pub mod forwarded;
+pub mod hop;
+pub mod uri;
+
+pub use cidr::{Cidr, CidrSet};

@@ -1,0 +1,89 @@
+//! The combined format, byte for byte as nginx writes it.
+
+use super::Record;
+use crate::observe::stamp::Common;
+use std::fmt::{self, Write};
+
+/// Appends the line of an exchange; what is absent is `-`.
+pub(super) fn write(record: &Record, line: &mut String) -> fmt::Result {
+    write!(line, "{} - - [{}] \"", record.client, Common(record.time))?;
+    request(record, line)?;
+    write!(line, "\" {} {} \"", record.status, record.bytes_sent)?;
+    escape(record.referer.as_deref().unwrap_or("-"), line)?;
+    line.push_str("\" \"");
+    escape(record.user_agent.as_deref().unwrap_or("-"), line)?;
+    line.push_str("\"\n");
+    Ok(())
+}
+
+fn request(record: &Record, line: &mut String) -> fmt::Result {
+    let (Some(method), Some(path)) = (&record.method, &record.path) else {
+        line.push('-');
+        return Ok(());
+    };
+    write!(line, "{method} ")?;
+    escape(path, line)?;
+    if let Some(query) = &record.query {
+        line.push('?');
+        escape(query, line)?;
+    }
+    write!(line, " {}", record.protocol)
+}
+
+/// `\xHH` for quotes, backslashes, control characters and every byte beyond ASCII.
+fn escape(text: &str, line: &mut String) -> fmt::Result {
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' | 0..=0x1f | 0x7f.. => write!(line, "\\x{byte:02X}")?,
+            _ => line.push(char::from(byte)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(record: &Record) -> String {
+        let mut line = String::new();
+        write(record, &mut line).unwrap();
+        line
+    }
+
+    #[test]
+    fn an_exchange_is_one_line_as_nginx_writes_it() {
+        assert_eq!(
+            line(&Record::full()),
+            "203.0.113.7 - - [21/Nov/2026:11:40:02 +0000] \"GET /cart/7?a=1&b=2 HTTP/1.1\" 502 3456 \
+             \"https://example.com/\" \"curl/8.5\"\n"
+        );
+    }
+
+    #[test]
+    fn what_is_absent_is_a_dash() {
+        assert_eq!(
+            line(&Record::bare()),
+            "unix: - - [21/Nov/2026:11:40:02 +0000] \"-\" 400 3456 \"-\" \"-\"\n"
+        );
+    }
+
+    #[test]
+    fn a_client_cannot_forge_a_line() {
+        let record = Record {
+            path: Some("/a\"b\\c".into()),
+            query: None,
+            user_agent: Some("x\" 200\r\n\t\u{7f}é".into()),
+            ..Record::full()
+        };
+        let line = line(&record);
+        assert!(line.contains(r#""GET /a\x22b\x5Cc HTTP/1.1""#), "{line}");
+        assert!(line.ends_with("\"x\\x22 200\\x0D\\x0A\\x09\\x7F\\xC3\\xA9\"\n"), "{line}");
+    }
+
+    #[test]
+    fn an_empty_query_keeps_its_question_mark() {
+        let record = Record { query: Some("".into()), ..Record::full() };
+        assert!(line(&record).contains("\"GET /cart/7? HTTP/1.1\""));
+    }
+}

@@ -1,0 +1,115 @@
+//! The `access_log` of a document.
+
+use crate::value::{Problem, word};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// How exchanges are logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How a line looks.
+    pub format: Format,
+    /// Where the lines go: `stdout`, `stderr`, a file, or `off`.
+    pub path: Destination,
+}
+
+/// How a line of the access log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// The combined format of nginx and Apache.
+    Combined,
+    /// One JSON object a line.
+    #[default]
+    Json,
+}
+
+/// Where the lines of the access log go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The end of a file, which is made if it is missing.
+    File(PathBuf),
+}
+
+word!(
+    Destination,
+    "log-destination",
+    "Where lines go: `stdout`, `stderr`, `off` or the path of a file."
+);
+
+impl Destination {
+    /// The same, with a relative file seen from `folder`.
+    pub fn resolve(&self, folder: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(folder.join(path)),
+            other => other.clone(),
+        }
+    }
+}
+
+impl FromStr for Destination {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        match text {
+            "off" => Ok(Self::Off),
+            "stdout" => Ok(Self::Stdout),
+            "stderr" => Ok(Self::Stderr),
+            "" => Err(Problem::new(
+                "the access log needs a destination",
+                "write `stdout`, `stderr`, `off` or the path of a file",
+            )),
+            path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Config, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn the_default_is_json_to_stdout() {
+        let config = read("{}").unwrap();
+        assert_eq!(config, Config { format: Format::Json, path: Destination::Stdout });
+    }
+
+    #[test]
+    fn a_file_is_relative_to_the_folder_of_its_document() {
+        let config = read(r#"{ "format": "combined", "path": "logs/access.log" }"#).unwrap();
+        let expected = Destination::File("/etc/falconer/logs/access.log".into());
+        assert_eq!(config.path.resolve(Path::new("/etc/falconer")), expected);
+        assert_eq!(expected.resolve(Path::new("/elsewhere")), expected);
+    }
+
+    #[test]
+    fn the_three_words_are_no_files() {
+        for (word, expected) in [
+            ("off", Destination::Off),
+            ("stdout", Destination::Stdout),
+            ("stderr", Destination::Stderr),
+        ] {
+            let read: Destination = word.parse().unwrap();
+            assert_eq!(read, expected);
+            assert_eq!(read.resolve(Path::new("/etc")), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_destination_and_an_unknown_key_are_refused() {
+        assert!(read(r#"{ "path": "" }"#).is_err());
+        assert!(read(r#"{ "file": "access.log" }"#).is_err());
+    }
+}

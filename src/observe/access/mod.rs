@@ -1,0 +1,12 @@
+//! One line per exchange: what it says, how it is written and where it goes.
+
+mod combined;
+mod config;
+mod json;
+mod output;
+mod record;
+mod writer;
+
+pub use config::{Config, Destination, Format};
+pub use record::{Client, Record};
+pub use writer::{Sender, Writer};

@@ -1,0 +1,131 @@
+//! What the access log says of an exchange.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// One exchange as the access log tells it; owned, because it outlives the exchange in a queue.
+///
+/// Text from the client is copied: a shared buffer would keep whole request heads alive for as
+/// long as a slow disk holds the queue up.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When the request arrived.
+    pub time: SystemTime,
+    /// The id of the request.
+    pub request_id: Box<str>,
+    /// Who sent it.
+    pub client: Client,
+    /// The listener it came in by.
+    pub listener: Arc<str>,
+    /// The route that matched.
+    pub route: Option<Arc<str>>,
+    /// The method; absent if the request could not be read.
+    pub method: Option<http::Method>,
+    /// The host the client asked for, without port.
+    pub host: Option<Box<str>>,
+    /// The path as the client sent it.
+    pub path: Option<Box<str>>,
+    /// The query as the client sent it, without `?`.
+    pub query: Option<Box<str>>,
+    /// `HTTP/1.1`, `HTTP/2.0` and so on.
+    pub protocol: &'static str,
+    /// The status the client got, or would have got.
+    pub status: u16,
+    /// Why the exchange failed.
+    pub cause: Option<&'static str>,
+    /// The upstream it was forwarded to.
+    pub upstream: Option<Arc<str>>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<Arc<str>>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Bytes of the request body.
+    pub bytes_received: u64,
+    /// Bytes of the response body.
+    pub bytes_sent: u64,
+    /// From the request's first byte to the response's last.
+    pub duration: Duration,
+    /// How much of the duration the upstream took.
+    pub upstream_time: Option<Duration>,
+    /// The field `User-Agent`.
+    pub user_agent: Option<Box<str>>,
+    /// The field `Referer`.
+    pub referer: Option<Box<str>>,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// A client with an address.
+    Ip(IpAddr),
+    /// The other side of a unix socket, which has no address; written `unix:`.
+    Unix,
+}
+
+impl From<IpAddr> for Client {
+    fn from(ip: IpAddr) -> Self {
+        Self::Ip(ip)
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Unix => f.write_str("unix:"),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// A record of which every field is present.
+    pub(super) fn full() -> Self {
+        Self {
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_261_202_123),
+            request_id: "0192-id".into(),
+            client: Client::Ip([203, 0, 113, 7].into()),
+            listener: "web".into(),
+            route: Some("shop".into()),
+            method: Some(http::Method::GET),
+            host: Some("shop.example.com".into()),
+            path: Some("/cart/7".into()),
+            query: Some("a=1&b=2".into()),
+            protocol: "HTTP/1.1",
+            status: 502,
+            cause: Some("upstream_reset"),
+            upstream: Some("app".into()),
+            endpoint: Some("127.0.0.1:3001".into()),
+            attempts: 2,
+            bytes_received: 12,
+            bytes_sent: 3456,
+            duration: Duration::from_micros(12_345),
+            upstream_time: Some(Duration::from_micros(9_000)),
+            user_agent: Some("curl/8.5".into()),
+            referer: Some("https://example.com/".into()),
+        }
+    }
+
+    /// A record of which nothing is present that may be absent.
+    pub(super) fn bare() -> Self {
+        Self {
+            route: None,
+            method: None,
+            host: None,
+            path: None,
+            query: None,
+            cause: None,
+            upstream: None,
+            endpoint: None,
+            upstream_time: None,
+            user_agent: None,
+            referer: None,
+            client: Client::Unix,
+            status: 400,
+            attempts: 0,
+            ..Self::full()
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Takes lines off the way of the requests.
+
+use super::output::Output;
+use super::{Config, Format, Record, combined, json};
+use crate::observe::log::Throttle;
+use crate::observe::{Counter, Registry};
+use parking_lot::Mutex;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+/// Records that wait at most; further ones are dropped and counted.
+const QUEUE: usize = 8_192;
+
+/// Bytes after which a batch is written even though more records wait.
+const BATCH: usize = 64 * 1024;
+
+/// How long records are gathered; it saves the requests from waking the thread one by one.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How often a failing write may be logged.
+const COMPLAIN: Duration = Duration::from_secs(60);
+
+/// Writes the access log until the last [`Sender`] is gone or it is closed.
+///
+/// It has a thread of its own, because a pipe that nobody reads may block it for ever: on a
+/// runtime's thread it would hold up exchanges, or the shutdown. It must therefore be started
+/// after the process has become a daemon.
+#[derive(Debug)]
+pub struct Writer {
+    sender: Sender,
+    is_closing: Arc<AtomicBool>,
+    /// Ends with the thread; nothing is ever sent.
+    ended: Mutex<Receiver<Infallible>>,
+}
+
+/// Hands records to the writer; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sender(Option<Queue>);
+
+#[derive(Clone, Debug)]
+struct Queue {
+    /// `None` only wakes the thread up; a box keeps the waiting queue small.
+    records: SyncSender<Option<Box<Record>>>,
+    dropped: Counter,
+}
+
+impl Writer {
+    /// Opens the destination and starts the thread; there is none if the access log is off.
+    pub fn start(config: &Config, registry: &Registry) -> io::Result<Self> {
+        let dropped = registry.counter(
+            "falconer_observe_access_log_dropped_total",
+            "Lines of the access log that were lost.",
+            &[],
+        );
+        let errors = registry.counter(
+            "falconer_observe_access_log_write_errors_total",
+            "Writes of the access log that failed.",
+            &[],
+        );
+        let (dropped, errors) = (dropped.handle(&[]), errors.handle(&[]));
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let (alive, ended) = mpsc::sync_channel(0);
+        let ended = Mutex::new(ended);
+        let Some(output) = Output::open(&config.path)? else {
+            return Ok(Self { sender: Sender::off(), is_closing, ended });
+        };
+        let (records, queue) = mpsc::sync_channel(QUEUE);
+        let sender = Sender(Some(Queue { records, dropped: dropped.clone() }));
+        let task = Task {
+            queue,
+            is_closing: Arc::clone(&is_closing),
+            format: config.format,
+            lines: String::with_capacity(BATCH),
+            output,
+            dropped,
+            errors,
+            complaints: Throttle::new(COMPLAIN),
+            _alive: alive,
+        };
+        spawn(task)?;
+        Ok(Self { sender, is_closing, ended })
+    }
+
+    /// A handle for the exchanges of a snapshot.
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// Writes what is queued and ends the thread; `false` if that took longer than `timeout`.
+    ///
+    /// It blocks, and is meant for the end of the process.
+    pub fn close(&self, timeout: Duration) -> bool {
+        self.is_closing.store(true, Ordering::Release);
+        if let Sender(Some(queue)) = &self.sender {
+            // If the queue is full the thread is awake anyway.
+            let _ = queue.records.try_send(None);
+        }
+        self.ended.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+impl Sender {
+    /// A sender whose records go nowhere.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Whether records are written at all, so that none need be made.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Queues a record; never blocks, but drops it if too many wait.
+    pub fn record(&self, record: Record) {
+        if let Some(queue) = &self.0
+            && queue.records.try_send(Some(Box::new(record))).is_err()
+        {
+            queue.dropped.inc();
+        }
+    }
+}
+
+/// What the thread owns.
+struct Task {
+    queue: Receiver<Option<Box<Record>>>,
+    is_closing: Arc<AtomicBool>,
+    format: Format,
+    lines: String,
+    output: Output,
+    dropped: Counter,
+    errors: Counter,
+    complaints: Throttle,
+    _alive: SyncSender<Infallible>,
+}
+
+impl Task {
+    fn run(mut self) {
+        while let Ok(first) = self.queue.recv() {
+            if !self.is_closing() {
+                pause(GATHER);
+            }
+            self.append(first);
+            while let Ok(next) = self.queue.try_recv() {
+                self.append(next);
+            }
+            self.write();
+            if self.is_closing() {
+                return;
+            }
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    fn append(&mut self, record: Option<Box<Record>>) {
+        let Some(record) = record else { return };
+        let written = match self.format {
+            Format::Combined => combined::write(&record, &mut self.lines),
+            Format::Json => json::write(&record, &mut self.lines),
+        };
+        debug_assert!(written.is_ok(), "a string takes every text");
+        if self.lines.len() >= BATCH {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if let Err(error) = self.output.follow() {
+            self.complain(&error);
+        }
+        if let Err(failure) = self.output.write(self.lines.as_bytes()) {
+            self.dropped.add(failure.lost);
+            self.complain(&failure.error);
+        }
+        self.lines.clear();
+    }
+
+    fn complain(&self, error: &io::Error) {
+        self.errors.inc();
+        if let Some(suppressed) = self.complaints.allow() {
+            tracing::error!(%error, suppressed, "the access log cannot be written");
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "may block for ever, see `Writer`")]
+fn spawn(task: Task) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("access-log".into());
+    thread.spawn(move || task.run()).map(drop)
+}
+
+/// Lets the writer's thread wait.
+#[expect(clippy::disallowed_methods, reason = "the thread is the writer's own")]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may block")]
+mod tests;

@@ -1,0 +1,81 @@
+//! Moments as logs write them, always in UTC.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+use time::UtcDateTime;
+
+/// `2026-11-21T11:40:02.123Z`.
+pub(super) struct Rfc3339(pub(super) SystemTime);
+
+/// `21/Nov/2026:11:40:02 +0000`, as web servers have always written it.
+pub(super) struct Common(pub(super) SystemTime);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = utc(self.0);
+        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+        let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+impl fmt::Display for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = utc(self.0);
+        let month = match u8::from(at.month()) {
+            1 => "Jan",
+            2 => "Feb",
+            3 => "Mar",
+            4 => "Apr",
+            5 => "May",
+            6 => "Jun",
+            7 => "Jul",
+            8 => "Aug",
+            9 => "Sep",
+            10 => "Oct",
+            11 => "Nov",
+            _ => "Dec",
+        };
+        let (year, day, hour) = (at.year(), at.day(), at.hour());
+        let (minute, second) = (at.minute(), at.second());
+        write!(f, "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
+    }
+}
+
+/// A clock that is off by centuries shows as the epoch.
+fn utc(time: SystemTime) -> UtcDateTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(since.as_nanos())
+        .ok()
+        .and_then(|nanos| UtcDateTime::from_unix_timestamp_nanos(nanos).ok())
+        .unwrap_or(UtcDateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(ms: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_moment_is_written_in_both_shapes() {
+        let time = at(1_795_261_202_123);
+        assert_eq!(Rfc3339(time).to_string(), "2026-11-21T11:40:02.123Z");
+        assert_eq!(Common(time).to_string(), "21/Nov/2026:11:40:02 +0000");
+    }
+
+    #[test]
+    fn small_numbers_are_padded() {
+        assert_eq!(Rfc3339(at(1_001)).to_string(), "1970-01-01T00:00:01.001Z");
+        assert_eq!(Common(at(1_001)).to_string(), "01/Jan/1970:00:00:01 +0000");
+    }
+
+    #[test]
+    fn a_clock_before_the_epoch_is_no_panic() {
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Rfc3339(before).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+}

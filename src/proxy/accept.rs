@@ -1,0 +1,123 @@
+//! A request arrives: strict checks, the client, the route.
+
+use super::ctx::{Accepted, Ctx};
+use crate::exchange::{Cause, Client, Connection, Target};
+use crate::net::hop;
+use crate::route::table::{Outcome, Request};
+use crate::runtime::Snapshot;
+use http::header::{self, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use http::Version;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use pingora::Result;
+
+/// Accepts a request or ends it with its cause.
+pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    let Some(arrival) = ctx.arrival.clone() else { return Err(ctx.fail(Cause::Internal)) };
+    // The watch of the exchange is the only timeout for reading.
+    session.set_read_timeout(None);
+    let entrance = &arrival.connection.entrance;
+    let accepted = read(session.req_header_mut(), &arrival.connection);
+    let found = match &accepted {
+        Ok(accepted) => find(snapshot, session.req_header(), accepted, &arrival.connection),
+        Err(_) => Outcome::NoRoute,
+    };
+    ctx.route = match &found {
+        Outcome::Found(found) => snapshot.routes.get(found.index).cloned(),
+        Outcome::NoRoute | Outcome::UnknownHost => None,
+    };
+    let metrics = ctx.route.as_ref().map_or(&snapshot.unrouted, |route| &route.metrics);
+    ctx.in_flight = Some(metrics.begin(entrance.index));
+    match accepted {
+        Ok(accepted) => ctx.accepted = Some(accepted),
+        Err(cause) => return Err(ctx.fail(cause)),
+    }
+    match found {
+        Outcome::Found(found) => ctx.captures = found.captures,
+        Outcome::NoRoute => return Err(ctx.fail(Cause::NoRoute)),
+        Outcome::UnknownHost => return Err(ctx.fail(Cause::UnknownHost)),
+    }
+    limits(session, ctx, entrance.limits.body_size)
+}
+
+/// Reads what matching needs, and brings the head into one form for both versions.
+fn read(
+    request: &mut RequestHeader,
+    connection: &Connection,
+) -> std::result::Result<Accepted, Cause> {
+    let limits = &connection.entrance.limits;
+    let is_h2 = request.version == Version::HTTP_2;
+    if is_h2 && limits.header_count.is_some_and(|most| request.headers.len() as u64 > most) {
+        return Err(Cause::HeaderTooLarge);
+    }
+    let host = host(request, is_h2)?;
+    let target =
+        request.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if limits.uri_size.is_some_and(|most| target.as_str().len() as u64 > most) {
+        return Err(Cause::UriTooLong);
+    }
+    let empty = HeaderValue::from_static("");
+    let target =
+        Target::new(target, host.as_ref().unwrap_or(&empty)).ok_or(Cause::BadRequest)?;
+    let is_upgrade = hop::upgrade(request).is_some();
+    if !is_upgrade && request.headers.contains_key(header::UPGRADE) {
+        // The engine takes the field alone for an upgrade.
+        request.remove_header(&header::UPGRADE);
+    }
+    let client = Client::of(connection, &request.headers);
+    Ok(Accepted { client, target, host, is_upgrade })
+}
+
+/// The host that was asked for; the absolute form of a target becomes the origin form.
+fn host(
+    request: &mut RequestHeader,
+    is_h2: bool,
+) -> std::result::Result<Option<HeaderValue>, Cause> {
+    let Some(authority) = request.uri.authority() else {
+        return Ok(request.headers.get(header::HOST).cloned());
+    };
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Cause::BadRequest)?;
+    if !is_h2 {
+        // The target's host wins over the field (RFC 9112, 3.2.2); the engine compared them.
+        let target = request.uri.path_and_query().cloned();
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        request.set_uri(Uri::from(target));
+        request.insert_header(header::HOST, host.clone()).map_err(|_| Cause::BadRequest)?;
+    }
+    Ok(Some(host))
+}
+
+fn find(
+    snapshot: &Snapshot,
+    request: &RequestHeader,
+    accepted: &Accepted,
+    connection: &Connection,
+) -> Outcome {
+    snapshot.table.find(&Request {
+        listener: connection.entrance.index,
+        method: &request.method,
+        host: accepted.target.host(),
+        path: accepted.target.path(),
+        query: accepted.target.query(),
+        headers: &request.headers,
+        client: accepted.client.ip,
+    })
+}
+
+/// The route's caps, as far as the head tells.
+fn limits(session: &Session, ctx: &mut Ctx, of_listener: Option<u64>) -> Result<()> {
+    let Some(route) = ctx.route.clone() else { return Ok(()) };
+    let uri_size = route.limits.uri_size.and_then(|limit| limit.on()).map(|size| size.0);
+    let length = ctx.accepted.as_ref().map_or(0, |a| a.target.sent().as_str().len() as u64);
+    if uri_size.is_some_and(|most| length > most) {
+        return Err(ctx.fail(Cause::UriTooLong));
+    }
+    let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let announced: Option<u64> = announced.and_then(|v| v.to_str().ok()?.parse().ok());
+    let most = route.limits.body_size(of_listener);
+    match (announced, most) {
+        (Some(length), Some(most)) if length > most => Err(ctx.fail(Cause::BodyTooLarge)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,149 @@
+//! What one exchange carries from hook to hook.
+
+use crate::exchange::{
+    Arrival, Captured, Cause, Client, Connection, Exchange, Phase, RequestId, Target, Watch,
+};
+use crate::route::table::Captures;
+use crate::route::{InFlight, Route};
+use crate::upstream::{Picked, Tried};
+use http::{HeaderValue, StatusCode};
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// The context of one exchange.
+pub struct Ctx {
+    /// How the request reached us; `None` only outside a listener.
+    pub(super) arrival: Option<Arc<Arrival>>,
+    pub(super) time: SystemTime,
+    pub(super) started: Instant,
+    pub(super) id: RequestId,
+    /// What became known when the request was accepted.
+    pub(super) accepted: Option<Accepted>,
+    /// The route that took it, and its count of open exchanges.
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) captures: Captures,
+    pub(super) in_flight: Option<InFlight>,
+    /// Whether the request entered the route's filters, so that they see its response too.
+    pub(super) entered: bool,
+    pub(super) stripped_prefix: Option<Box<str>>,
+    pub(super) tried: Tried,
+    /// The last attempt.
+    pub(super) attempt: Option<Attempt>,
+    pub(super) attempts: u32,
+    /// Bytes of the request body that passed.
+    pub(super) received: u64,
+    pub(super) cause: Option<Cause>,
+}
+
+/// What is known of an accepted request.
+pub(super) struct Accepted {
+    pub(super) client: Client,
+    pub(super) target: Target,
+    /// The host as the client sent it; `None` if it sent none (HTTP/1.0).
+    pub(super) host: Option<HeaderValue>,
+    pub(super) is_upgrade: bool,
+}
+
+/// One attempt at an endpoint.
+pub(super) struct Attempt {
+    pub(super) picked: Picked,
+    pub(super) started: Instant,
+    /// When the response was complete.
+    pub(super) ended: Option<Instant>,
+}
+
+impl Ctx {
+    pub(super) fn new() -> Self {
+        let arrival = Arrival::current();
+        if let Some(arrival) = &arrival {
+            arrival.enter();
+        }
+        Self {
+            arrival,
+            time: SystemTime::now(),
+            started: Instant::now(),
+            id: RequestId::new(),
+            accepted: None,
+            route: None,
+            captures: Captures::default(),
+            in_flight: None,
+            entered: false,
+            stripped_prefix: None,
+            tried: Tried::new(),
+            attempt: None,
+            attempts: 0,
+            received: 0,
+            cause: None,
+        }
+    }
+
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        self.arrival.as_deref().map(|arrival| &*arrival.connection)
+    }
+
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.arrival.as_deref().map(|arrival| &arrival.watch)
+    }
+
+    /// The phase of the exchange's watch.
+    pub(super) fn phase(&self) -> Phase {
+        self.watch().map_or(Phase::Idle, Watch::phase)
+    }
+
+    pub(super) fn touch(&self) {
+        if let Some(watch) = self.watch() {
+            watch.touch();
+        }
+    }
+
+    pub(super) fn is_upgrade(&self) -> bool {
+        self.accepted.as_ref().is_some_and(|accepted| accepted.is_upgrade)
+    }
+
+    /// Ends the exchange for a cause; the error carries its status to the engine.
+    pub(super) fn fail(&mut self, cause: Cause) -> Box<Error> {
+        self.cause = Some(cause);
+        Error::explain(ErrorType::HTTPStatus(cause.status().as_u16()), cause.name())
+    }
+
+    /// Lends the exchange to filters and templates; `None` before it has a route.
+    pub(super) fn lend<T>(
+        &mut self,
+        request: &mut RequestHeader,
+        status: Option<StatusCode>,
+        to: impl FnOnce(&Route, &mut Exchange<'_>) -> T,
+    ) -> Option<T> {
+        let (arrival, accepted, route) =
+            (self.arrival.as_deref()?, self.accepted.as_ref()?, self.route.as_deref()?);
+        let captured =
+            OfRoute { route, captures: &self.captures, path: accepted.target.path() };
+        let mut exchange = Exchange {
+            connection: &arrival.connection,
+            client: &accepted.client,
+            id: &mut self.id,
+            target: &accepted.target,
+            route: &route.name,
+            captures: &captured,
+            request,
+            stripped_prefix: &mut self.stripped_prefix,
+            status,
+        };
+        Some(to(route, &mut exchange))
+    }
+}
+
+/// What the route captured, by name.
+struct OfRoute<'a> {
+    route: &'a Route,
+    captures: &'a Captures,
+    path: &'a str,
+}
+
+impl Captured for OfRoute<'_> {
+    fn value(&self, name: &str) -> &str {
+        let place = self.route.captures.iter().position(|known| known == name);
+        place.map_or("", |place| self.captures.value(place, self.path))
+    }
+}

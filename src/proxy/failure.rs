@@ -1,0 +1,158 @@
+//! What fails gets its cause here, and the client its answer.
+
+use super::ctx::Ctx;
+use super::request;
+use crate::exchange::{Cause, Phase, Reply};
+use crate::observe::log::Throttle;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use std::time::Duration;
+
+static UPSTREAM: Throttle = Throttle::burst(20, Duration::from_secs(1));
+
+/// A connection could not be made: the next endpoint is tried.
+pub(super) fn connect(ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    let cause = of_connect(&error);
+    note(ctx, cause, &error);
+    if let Some(attempt) = &ctx.attempt {
+        ctx.tried.insert(attempt.picked.index);
+    }
+    // `forward::peer` ends the attempts when no endpoint is left.
+    ctx.cause = Some(cause);
+    error.set_retry(true);
+    error
+}
+
+/// An attempt broke off after its connection was there.
+pub(super) fn exchange(
+    peer: &HttpPeer,
+    session: &Session,
+    error: Box<Error>,
+    ctx: &mut Ctx,
+    reused: bool,
+) -> Box<Error> {
+    let cause = of(&error, session, ctx);
+    note(ctx, cause, &error);
+    let mut error = error.more_context(format!("Peer: {peer}"));
+    let is_safe = session.req_header().method.is_idempotent()
+        && !session.as_downstream().retry_buffer_truncated()
+        && ctx.watch().is_none_or(|watch| watch.overdue().is_none());
+    if is_safe {
+        // Only what the endpoint may have closed while it was idle in the pool.
+        error.retry.decide_reuse(reused);
+    } else {
+        error.set_retry(false);
+    }
+    if !error.retry() {
+        ctx.cause = Some(cause);
+    }
+    error
+}
+
+/// Answers the client, unless it left or has part of a response already.
+pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    let cause = ctx.cause.unwrap_or_else(|| of(error, session, ctx));
+    ctx.cause = Some(cause);
+    if let Some(watch) = ctx.watch() {
+        watch.reset();
+    }
+    let status = cause.status().as_u16();
+    let has_begun = session.response_written().is_some_and(|head| {
+        !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS
+    });
+    if has_begun {
+        if let Some(arrival) = &ctx.arrival {
+            arrival.breaks_off();
+        }
+        return FailToProxy { error_code: status, can_reuse_downstream: false };
+    }
+    if cause == Cause::ClientClosed {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    // Before an attempt nothing is half done, and the connection can serve another request.
+    let is_clean = ctx.attempts == 0 && cause != Cause::BadRequest;
+    if !is_clean {
+        session.set_keepalive(None);
+    }
+    let reply = Reply::failure(cause, &ctx.id, Some(&session.req_header().headers));
+    let is_sent = request::send(session, ctx, &reply).await.is_ok();
+    if !is_clean && let ServerSession::H1(client) = session.as_downstream_mut() {
+        // Closes politely: an unread body must not reset the answer away.
+        client.shutdown().await;
+    }
+    FailToProxy { error_code: status, can_reuse_downstream: is_sent && is_clean }
+}
+
+/// The cause of an error that none of our phases raised.
+pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Cause {
+    if let Some(cause) = ctx.cause {
+        return cause;
+    }
+    if let Some(phase) = ctx.watch().and_then(|watch| watch.overdue()) {
+        return of_silence(phase);
+    }
+    match error.esource() {
+        ErrorSource::Upstream => of_upstream(error, session),
+        ErrorSource::Downstream => of_downstream(error),
+        ErrorSource::Internal | ErrorSource::Unset => Cause::Internal,
+    }
+}
+
+fn of_silence(phase: Phase) -> Cause {
+    match phase {
+        Phase::Request => Cause::RequestBodyTimeout,
+        Phase::Response | Phase::Idle => Cause::UpstreamTimeoutResponse,
+        Phase::Body => Cause::UpstreamTimeoutIdle,
+        Phase::Tunnel => Cause::TunnelTimeout,
+    }
+}
+
+fn of_connect(error: &Error) -> Cause {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
+            Cause::UpstreamTimeoutConnect
+        }
+        ErrorType::ConnectRefused => Cause::UpstreamConnectRefused,
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSWantX509Lookup
+        | ErrorType::HandshakeError
+        | ErrorType::InvalidCert => Cause::UpstreamTlsFailed,
+        _ => Cause::UpstreamConnectFailed,
+    }
+}
+
+fn of_upstream(error: &Error, session: &Session) -> Cause {
+    match error.etype() {
+        ErrorType::WriteTimedout => Cause::UpstreamTimeoutRequest,
+        ErrorType::ReadTimedout if session.response_written().is_some() => {
+            Cause::UpstreamTimeoutIdle
+        }
+        ErrorType::ReadTimedout => Cause::UpstreamTimeoutResponse,
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Downgrade => {
+            Cause::UpstreamInvalidResponse
+        }
+        _ => Cause::UpstreamReset,
+    }
+}
+
+fn of_downstream(error: &Error) -> Cause {
+    match error.etype() {
+        ErrorType::InvalidHTTPHeader | ErrorType::Custom(_) => Cause::BadRequest,
+        _ => Cause::ClientClosed,
+    }
+}
+
+/// Counts and logs a failed attempt; clients that leave are in the access log only.
+fn note(ctx: &Ctx, cause: Cause, error: &Error) {
+    let Some(attempt) = &ctx.attempt else { return };
+    attempt.picked.failed(cause);
+    if cause.is_upstream()
+        && let Some(suppressed) = UPSTREAM.allow()
+    {
+        let (endpoint, request) = (attempt.picked.endpoint().label(), &ctx.id);
+        let cause = cause.name();
+        tracing::warn!(%endpoint, cause, %request, %error, suppressed, "an attempt failed");
+    }
+}

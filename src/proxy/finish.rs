@@ -1,0 +1,96 @@
+//! The exchange is over: it is counted and logged.
+
+use super::ctx::Ctx;
+use super::failure;
+use crate::exchange::Cause;
+use crate::observe::access::{Client, Record, Sender};
+use crate::route::{Ended, Target};
+use http::header::{self, HeaderMap, HeaderName};
+use http::Version;
+use pingora::Error;
+use pingora::proxy::Session;
+use std::time::Instant;
+
+/// Counts an exchange and sends its record to the access log.
+pub(super) fn finish(
+    session: &mut Session,
+    error: Option<&Error>,
+    ctx: &mut Ctx,
+    access: Option<&Sender>,
+) {
+    if let Some(watch) = ctx.watch() {
+        watch.reset();
+    }
+    let cause = cause(session, error, ctx);
+    let written = session.response_written().map(|head| head.status.as_u16());
+    let status = match (cause, written) {
+        (Some(Cause::ClientClosed), _) => Cause::ClientClosed.status().as_u16(),
+        (_, Some(status)) => status,
+        (Some(cause), None) => cause.status().as_u16(),
+        (None, None) => 0,
+    };
+    let duration = ctx.started.elapsed();
+    let sent = session.as_downstream().body_bytes_sent() as u64;
+    let received = session.as_downstream().body_bytes_read() as u64;
+    if let Some(in_flight) = ctx.in_flight.take() {
+        in_flight.end(&Ended { status, cause, duration, received, sent });
+    }
+    let Some(access) = access else { return };
+    let Some(connection) = ctx.connection() else { return };
+    let request = session.req_header();
+    let target = ctx.accepted.as_ref().map(|accepted| &accepted.target);
+    let attempt = ctx.attempt.as_ref();
+    let upstream = match ctx.route.as_ref().map(|route| &route.target) {
+        Some(Target::Upstream(upstream)) => Some(upstream.name.clone()),
+        _ => None,
+    };
+    let client = match (&ctx.accepted, connection.peer) {
+        (Some(accepted), Some(_)) => Client::Ip(accepted.client.ip),
+        (None, Some(peer)) => Client::Ip(peer.ip().to_canonical()),
+        (_, None) => Client::Unix,
+    };
+    access.record(Record {
+        time: ctx.time,
+        request_id: ctx.id.to_string().into(),
+        client,
+        listener: connection.entrance.name.clone(),
+        route: ctx.route.as_ref().map(|route| route.name.clone()),
+        method: Some(request.method.clone()),
+        host: target.map(|t| t.host().into()),
+        path: Some(target.map_or_else(|| request.uri.path(), |t| t.sent().path()).into()),
+        query: target.map(|t| t.query()).filter(|q| !q.is_empty()).map(Into::into),
+        protocol: protocol(request.version),
+        status,
+        cause: cause.map(Cause::name),
+        upstream,
+        endpoint: attempt.map(|a| a.picked.endpoint().label().clone()),
+        attempts: ctx.attempts,
+        bytes_received: received,
+        bytes_sent: sent,
+        duration,
+        upstream_time: attempt.map(|a| a.ended.unwrap_or_else(Instant::now) - a.started),
+        user_agent: text(&request.headers, &header::USER_AGENT),
+        referer: text(&request.headers, &header::REFERER),
+    });
+}
+
+/// Why the exchange failed; that a tunnel ends is no failure.
+fn cause(session: &Session, error: Option<&Error>, ctx: &Ctx) -> Option<Cause> {
+    let cause = ctx.cause.or_else(|| error.map(|error| failure::of(error, session, ctx)))?;
+    let is_end = matches!(cause, Cause::ClientClosed | Cause::UpstreamReset);
+    (!(session.was_upgraded() && is_end)).then_some(cause)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+}

@@ -1,0 +1,113 @@
+//! The request goes upstream: an endpoint is picked, the head prepared, the body passed on.
+
+use super::ctx::{Attempt, Ctx};
+use crate::exchange::{Cause, Phase};
+use crate::route::Target;
+use crate::upstream::{self, Outgoing};
+use bytes::Bytes;
+use http::Version;
+use http::header;
+use pingora::Result;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use std::time::Instant;
+
+/// Picks the endpoint of the next attempt.
+pub(super) fn peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    let Some(route) = ctx.route.clone() else { return Err(ctx.fail(Cause::Internal)) };
+    let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
+    let Some(picked) = upstream.pick(&ctx.tried, route.timeouts, ctx.is_upgrade()) else {
+        // If there was one, the failure of the last attempt tells more than that none is left.
+        let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
+        return Err(ctx.fail(cause));
+    };
+    ctx.cause = None;
+    ctx.attempts += 1;
+    let mut attempt = Attempt { picked, started: Instant::now(), ended: None };
+    let peer = attempt.picked.take_peer();
+    ctx.attempt = Some(attempt);
+    peer.ok_or_else(|| ctx.fail(Cause::Internal))
+}
+
+/// Counts a connection that is there.
+pub(super) fn connected(ctx: &mut Ctx, reused: bool) {
+    if let Some(attempt) = &ctx.attempt {
+        attempt.picked.connected(reused);
+    }
+}
+
+/// Prepares the head in the version it goes by, and begins to watch the exchange.
+pub(super) async fn request(
+    session: &mut Session,
+    request: &mut RequestHeader,
+    ctx: &mut Ctx,
+) -> Result<()> {
+    if request.version == Version::HTTP_2 && request.headers.contains_key(header::EXPECT) {
+        // The engine passes no 100 on from HTTP/2, so the client gets it from us.
+        if let ServerSession::H1(client) = session.as_downstream_mut() {
+            client.write_continue_response().await?;
+        }
+    }
+    let is_sent = session.as_downstream_mut().is_body_done();
+    let Some((connection, accepted, route)) = parts(ctx) else {
+        return Err(ctx.fail(Cause::Internal));
+    };
+    let host = match (&route.target, &ctx.attempt) {
+        (Target::Upstream(upstream), Some(attempt)) => upstream.host(&attempt.picked),
+        _ => None,
+    };
+    upstream::prepare(
+        request,
+        &Outgoing {
+            connection,
+            client: &accepted.client,
+            client_host: accepted.host.as_ref(),
+            host,
+            stripped_prefix: ctx.stripped_prefix.as_deref(),
+        },
+    )?;
+    if let Some(watch) = ctx.watch() {
+        if is_sent || accepted.is_upgrade {
+            watch.set(Phase::Response, Some(route.timeouts.response.0));
+        } else {
+            watch.set(Phase::Request, Some(route.timeouts.idle.0));
+        }
+    }
+    Ok(())
+}
+
+/// A piece of the request's body passes.
+pub(super) fn body(
+    session: &mut Session,
+    body: Option<&Bytes>,
+    end: bool,
+    ctx: &mut Ctx,
+) -> Result<()> {
+    let length = body.map_or(0, Bytes::len) as u64;
+    ctx.received += length;
+    let is_tunnel = session.was_upgraded();
+    let most = parts(ctx).and_then(|(connection, _, route)| {
+        route.limits.body_size(connection.entrance.limits.body_size)
+    });
+    if !is_tunnel && most.is_some_and(|most| ctx.received > most) {
+        return Err(ctx.fail(Cause::BodyTooLarge));
+    }
+    match (end, ctx.phase(), &ctx.route) {
+        (true, Phase::Request, Some(route)) => {
+            if let Some(watch) = ctx.watch() {
+                watch.set(Phase::Response, Some(route.timeouts.response.0));
+            }
+        }
+        _ => ctx.touch(),
+    }
+    Ok(())
+}
+
+type Parts<'a> =
+    (&'a crate::exchange::Connection, &'a super::ctx::Accepted, &'a crate::route::Route);
+
+fn parts(ctx: &Ctx) -> Option<Parts<'_>> {
+    Some((ctx.connection()?, ctx.accepted.as_ref()?, ctx.route.as_deref()?))
+}

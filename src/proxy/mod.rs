@@ -1,0 +1,12 @@
+//! Implements the engine's hooks; each is a call into one phase.
+
+mod accept;
+mod ctx;
+mod failure;
+mod finish;
+mod forward;
+mod hooks;
+mod request;
+mod response;
+
+pub use hooks::Proxy;

@@ -1,0 +1,39 @@
+//! The request passes its filters, and is answered here unless it goes upstream.
+
+use super::ctx::Ctx;
+use super::response;
+use crate::exchange::{Cause, Reply};
+use crate::route::Target;
+use pingora::Result;
+use pingora::proxy::Session;
+
+/// Runs the filters; true if the exchange was answered.
+pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    let request = session.req_header_mut();
+    let reply = ctx.lend(request, None, |route, exchange| {
+        route.chain.request(exchange);
+        match &route.target {
+            Target::Upstream(_) => None,
+            Target::Redirect(redirect) => Some(redirect.reply(exchange)),
+            Target::Reply(reply) => Some(reply.clone()),
+        }
+    });
+    ctx.entered = true;
+    match reply {
+        None => Err(ctx.fail(Cause::Internal)),
+        Some(None) => Ok(false),
+        Some(Some(reply)) => {
+            send(session, ctx, &reply).await?;
+            Ok(true)
+        }
+    }
+}
+
+/// Sends a reply of ours through the response side of the filters.
+pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
+    let mut head = reply.head()?;
+    response::edit(session, &mut head, ctx);
+    let body = reply.body_for(&session.req_header().method);
+    session.write_response_header(Box::new(head), body.is_none()).await?;
+    session.write_response_body(body, true).await
+}

@@ -1,0 +1,163 @@
+//! What is counted of routes.
+
+use crate::exchange::Cause;
+use crate::observe::{
+    Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, Registry,
+};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The metric families of all routes.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: CounterFamily<3>,
+    failures: CounterFamily<2>,
+    duration: Option<HistogramFamily<1>>,
+    received: CounterFamily<1>,
+    sent: CounterFamily<1>,
+    in_flight: GaugeFamily<1>,
+}
+
+impl Metrics {
+    /// Declares the families; latency histograms only if they are wanted.
+    pub fn new(registry: &Registry, with_latency: bool) -> Self {
+        let duration = || {
+            registry.histogram(
+                "falconer_route_request_duration_seconds",
+                "Time from the request's head to the end of its response.",
+                &["route"],
+            )
+        };
+        Self {
+            requests: registry.counter(
+                "falconer_route_requests_total",
+                "Exchanges that ended, by the class of their status.",
+                &["listener", "route", "class"],
+            ),
+            failures: registry.counter(
+                "falconer_route_failures_total",
+                "Exchanges that failed, by cause.",
+                &["route", "cause"],
+            ),
+            duration: with_latency.then(duration),
+            received: registry.counter(
+                "falconer_route_received_bytes_total",
+                "Bytes of request bodies.",
+                &["route"],
+            ),
+            sent: registry.counter(
+                "falconer_route_sent_bytes_total",
+                "Bytes of response bodies.",
+                &["route"],
+            ),
+            in_flight: registry.gauge(
+                "falconer_route_requests_in_flight",
+                "Exchanges that are open now.",
+                &["route"],
+            ),
+        }
+    }
+
+    /// The handles of one route; `listeners` are those it serves, by their number.
+    pub fn of(&self, route: &str, listeners: &[(u16, &str)]) -> Handles {
+        let class = |listener| CLASSES.map(|class| self.requests.handle(&[listener, route, class]));
+        let most = listeners.iter().map(|(index, _)| usize::from(*index) + 1).max().unwrap_or(0);
+        let mut requests: Vec<Option<[Counter; 5]>> = vec![None; most];
+        for (index, name) in listeners {
+            if let Some(place) = requests.get_mut(usize::from(*index)) {
+                *place = Some(class(name));
+            }
+        }
+        Handles {
+            route: route.into(),
+            requests,
+            failures: self.failures.clone(),
+            causes: [const { OnceLock::new() }; Cause::ALL.len()],
+            duration: self.duration.as_ref().map(|family| family.handle(&[route])),
+            received: self.received.handle(&[route]),
+            sent: self.sent.handle(&[route]),
+            in_flight: self.in_flight.handle(&[route]),
+        }
+    }
+}
+
+/// The counters of one route.
+#[derive(Debug)]
+pub struct Handles {
+    route: Box<str>,
+    requests: Vec<Option<[Counter; 5]>>,
+    failures: CounterFamily<2>,
+    /// Made when a cause first comes up: all of them for every route would be a flood of zeros.
+    causes: [OnceLock<Counter>; Cause::ALL.len()],
+    duration: Option<Histogram>,
+    received: Counter,
+    sent: Counter,
+    in_flight: Gauge,
+}
+
+/// An open exchange, counted until dropped.
+#[must_use = "the exchange ends when this is dropped"]
+#[derive(Debug)]
+pub struct InFlight {
+    handles: Arc<Handles>,
+    listener: u16,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.handles.in_flight.dec();
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The status that was sent, or would have been.
+    pub status: u16,
+    /// Why it failed.
+    pub cause: Option<Cause>,
+    /// From its head to its end.
+    pub duration: Duration,
+    /// Bytes of the request body.
+    pub received: u64,
+    /// Bytes of the response body.
+    pub sent: u64,
+}
+
+impl Handles {
+    /// Counts an exchange that began, on the listener of a number.
+    pub fn begin(self: &Arc<Self>, listener: u16) -> InFlight {
+        self.in_flight.inc();
+        InFlight { handles: self.clone(), listener }
+    }
+
+    fn fail(&self, cause: Cause) {
+        let place = Cause::ALL.iter().position(|known| *known == cause);
+        if let Some(counter) = place.and_then(|place| self.causes.get(place)) {
+            let make = || self.failures.handle(&[&self.route, cause.name()]);
+            counter.get_or_init(make).inc();
+        }
+    }
+}
+
+impl InFlight {
+    /// Counts how the exchange ended.
+    pub fn end(&self, ended: &Ended) {
+        let handles = &self.handles;
+        let class = usize::from(ended.status / 100).saturating_sub(1);
+        let requests = handles.requests.get(usize::from(self.listener)).and_then(Option::as_ref);
+        if let Some(counter) = requests.and_then(|classes| classes.get(class)) {
+            counter.inc();
+        }
+        if let Some(duration) = &handles.duration {
+            duration.observe(ended.duration);
+        }
+        handles.received.add(ended.received);
+        handles.sent.add(ended.sent);
+        if let Some(cause) = ended.cause {
+            handles.fail(cause);
+        }
+    }
+}

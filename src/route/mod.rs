@@ -1,0 +1,46 @@
+//! Finds the most specific route for host, path, method and headers.
+
+mod conditions;
+mod config;
+mod host;
+mod matcher;
+mod method;
+mod metrics;
+mod path;
+mod query;
+pub mod table;
+mod target;
+mod text;
+
+pub use config::{Config, Limits};
+pub use host::HostPattern;
+pub use matcher::{Fault, Match, Matcher};
+pub use method::Method;
+pub use metrics::{Ended, Handles, InFlight, Metrics};
+pub use path::PathPattern;
+pub use table::Table;
+pub use target::Target;
+pub use text::TextPattern;
+
+use crate::filter::Chain;
+use crate::upstream::Timeouts;
+use std::sync::Arc;
+
+/// A route of a snapshot: what it does with the requests it takes.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name in the document, or the one from its place.
+    pub name: Arc<str>,
+    /// The names that its paths capture, by their place in `Captures`.
+    pub captures: Vec<String>,
+    /// What happens before and after the target.
+    pub chain: Chain,
+    /// What it does in the end.
+    pub target: Target,
+    /// Its own caps.
+    pub limits: Limits,
+    /// How long its upstream may take.
+    pub timeouts: Timeouts,
+    /// What it counts.
+    pub metrics: Arc<Handles>,
+}

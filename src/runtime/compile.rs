@@ -1,0 +1,379 @@
+//! From a document to a snapshot, or to everything that is wrong with it.
+
+use super::retain::Retained;
+use super::snapshot::Snapshot;
+use crate::config::{Document, Placed, Step, nearest};
+use crate::exchange::Entrance;
+use crate::expr::{Template, Variable};
+use crate::filter::{Chain, Filter};
+use crate::listener::{self, MinVersion, Protocol};
+use crate::net::CidrSet;
+use crate::route::table::{Spec, shadowed};
+use crate::route::{self, Matcher, Route, Table, Target};
+use crate::tls::{self, Certificate, Source};
+use crate::upstream::Upstream;
+use crate::value::{Diagnostic, Problem};
+use indexmap::IndexMap;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A compiled document.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What requests use.
+    pub snapshot: Snapshot,
+    /// What listeners use, by name.
+    pub listeners: IndexMap<String, Entry>,
+}
+
+/// A listener, ready to be bound.
+#[derive(Debug)]
+pub struct Entry {
+    /// As written.
+    pub config: listener::Config,
+    /// What its exchanges know of it.
+    pub entrance: Arc<Entrance>,
+    /// Its TLS, if it has any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The way to it in the document.
+    pub steps: Vec<Step>,
+}
+
+/// Compiles what could be read of a document; `None` if something in it cannot be compiled.
+///
+/// State lives on: what has the same identity in the previous snapshot keeps its counters.
+pub fn compile(
+    document: &Document,
+    previous: Option<&Snapshot>,
+    retained: &Retained,
+    state_dir: &Path,
+) -> (Option<Compiled>, Vec<Diagnostic>) {
+    let mut compiler = Compiler { document, retained, diagnostics: Vec::new() };
+    let certificates = compiler.certificates(state_dir);
+    let listeners = compiler.listeners(&certificates);
+    let upstreams = compiler.upstreams();
+    let filters = compiler.filters(&document.filters);
+    let routes = compiler.routes(&upstreams, &filters);
+    let is_sound = compiler.diagnostics.iter().all(|d| d.severity != crate::value::Severity::Error);
+    let compiled = is_sound.then(|| {
+        let (specs, routes): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+        let names = retained.names();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let snapshot = Snapshot {
+            generation: previous.map_or(1, |p| p.generation + 1),
+            table: Table::build(&specs, &names),
+            routes,
+            upstreams,
+            unrouted: Arc::new(retained.routes.of("", &compiler.numbered(None))),
+        };
+        Compiled { snapshot, listeners }
+    });
+    (compiled, compiler.diagnostics)
+}
+
+struct Compiler<'a> {
+    document: &'a Document,
+    retained: &'a Retained,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiler<'_> {
+    fn fail(&mut self, steps: &[Step], problem: Problem) {
+        self.diagnostics.push(self.document.error(steps, problem));
+    }
+
+    fn certificates(&mut self, state_dir: &Path) -> IndexMap<String, Certificate> {
+        let mut certificates = IndexMap::new();
+        for (name, Placed { value, steps }) in &self.document.certificates {
+            let loaded = match value.source() {
+                Some(Source::Files { chain, key }) => Certificate::load(chain, key),
+                Some(Source::SelfSigned(names)) => {
+                    Certificate::self_signed(names, &state_dir.join("certificates"))
+                }
+                None => Err(Problem::new(
+                    format!("certificate `{name}` has no one source"),
+                    "give it `chain` and `key`, or `self_signed` with at least one name",
+                )),
+            };
+            match loaded {
+                Ok(certificate) => drop(certificates.insert(name.clone(), certificate)),
+                Err(problem) => self.fail(steps, problem),
+            }
+        }
+        certificates
+    }
+
+    fn listeners(&mut self, certificates: &IndexMap<String, Certificate>) -> IndexMap<String, Entry> {
+        let mut entries = IndexMap::new();
+        for name in self.document.names("listeners") {
+            self.retained.number(name);
+        }
+        let document = self.document;
+        for (name, Placed { value, steps }) in &document.listeners {
+            let tls = match &value.tls {
+                Some(tls) => self.tls(tls, value, certificates, steps),
+                None => None,
+            };
+            if value.protocols.as_ref().is_some_and(Vec::is_empty) {
+                let remedy = "name h1, h2 or both, or leave `protocols` out";
+                self.fail(&below(steps, "protocols"), Problem::new("no protocol is spoken", remedy));
+            }
+            let entrance = Arc::new(Entrance {
+                name: name.as_str().into(),
+                index: self.retained.number(name),
+                trusted_proxies: value.trusted_proxies.iter().copied().collect::<CidrSet>(),
+                client_address: (&value.client_address).into(),
+                limits: value.limits.of_request(),
+            });
+            let entry = Entry { config: value.clone(), entrance, tls, steps: steps.clone() };
+            entries.insert(name.clone(), entry);
+        }
+        entries
+    }
+
+    fn tls(
+        &mut self,
+        config: &listener::Tls,
+        listener: &listener::Config,
+        certificates: &IndexMap<String, Certificate>,
+        steps: &[Step],
+    ) -> Option<Arc<rustls::ServerConfig>> {
+        let steps = below(&below(steps, "tls"), "certificates");
+        let mut served = Vec::new();
+        for (place, name) in config.certificates.iter().enumerate() {
+            match certificates.get(name) {
+                Some(certificate) => served.push(certificate.clone()),
+                None => self.unknown("certificates", "certificate", name, &item(&steps, place)),
+            }
+        }
+        let oldest = match config.min_version {
+            MinVersion::Tls12 => tls::Version::Tls12,
+            MinVersion::Tls13 => tls::Version::Tls13,
+        };
+        let protocols = listener.protocols();
+        let mut alpn = Vec::new();
+        if protocols.contains(&Protocol::H2) {
+            alpn.push(b"h2".to_vec());
+        }
+        if protocols.contains(&Protocol::H1) {
+            alpn.push(b"http/1.1".to_vec());
+        }
+        let resolver = tls::Resolver::new(&served)?;
+        match tls::server_config(resolver, oldest, alpn) {
+            Ok(config) => Some(config),
+            Err(error) => {
+                let remedy = "serve another certificate";
+                self.fail(&steps, Problem::new(format!("TLS cannot be set up: {error}"), remedy));
+                None
+            }
+        }
+    }
+
+    fn upstreams(&mut self) -> IndexMap<String, Arc<Upstream>> {
+        let compiled = self.document.upstreams.iter().map(|(name, placed)| {
+            let (states, metrics) = (&self.retained.endpoints, &self.retained.upstreams);
+            let config = placed.value.clone();
+            let upstream =
+                Upstream::new(name.as_str().into(), config, states.clone(), metrics.clone());
+            (name.clone(), upstream)
+        });
+        compiled.collect()
+    }
+
+    fn filters(&mut self, items: &[Placed<crate::filter::Config>]) -> Vec<Arc<Filter>> {
+        let mut filters = Vec::new();
+        for Placed { value, steps } in items {
+            match value.compile() {
+                Ok(filter) => filters.push(Arc::new(filter)),
+                Err(problem) => self.fail(steps, problem),
+            }
+        }
+        filters
+    }
+
+    fn routes(
+        &mut self,
+        upstreams: &IndexMap<String, Arc<Upstream>>,
+        shared: &[Arc<Filter>],
+    ) -> Vec<(Spec, Arc<Route>)> {
+        let document = self.document;
+        let names = self.retained.names();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let mut seen: HashMap<String, &[Step]> = HashMap::new();
+        let mut routes = Vec::new();
+        for Placed { value, steps } in &document.routes {
+            let name = name_of(value, steps);
+            if let Some(first) = seen.insert(name.clone(), steps) {
+                let place = document.position(first);
+                let what = format!("the route `{name}` is there already, at {place}");
+                self.fail(&below(steps, "name"), Problem::new(what, "give it another name"));
+            }
+            let matcher = Matcher::compile(&value.matches, &names);
+            let target = self.target(value, steps, upstreams);
+            let own = place(&value.filters, &below(steps, "filters"));
+            let own = self.filters(&own);
+            let matcher = match matcher {
+                Ok(matcher) => matcher,
+                Err(faults) => {
+                    for fault in faults {
+                        let mut at = below(&below(steps, "match"), fault.matcher);
+                        at.extend(fault.entry.map(Step::Key));
+                        self.fail(&at, fault.problem);
+                    }
+                    continue;
+                }
+            };
+            self.captures(&matcher, &target, &own, steps);
+            let Some(target) = target else { continue };
+            let upstream = match &target {
+                Target::Upstream(upstream) => upstream.timeouts(),
+                Target::Redirect(_) | Target::Reply(_) => Default::default(),
+            };
+            let chain = Chain::new(shared.iter().cloned().chain(own).collect());
+            let metrics = self.retained.routes.of(&name, &self.numbered(Some(value)));
+            let route = Route {
+                name: name.into(),
+                captures: matcher.names().to_vec(),
+                chain,
+                target,
+                limits: value.limits,
+                timeouts: value.timeouts.over(upstream),
+                metrics: Arc::new(metrics),
+            };
+            let spec = Spec { matcher, priority: value.priority, guarded: false };
+            routes.push((spec, (Arc::new(route), steps)));
+        }
+        let specs: Vec<Spec> = routes.iter().map(|(spec, _)| spec.clone()).collect();
+        for (loser, winner) in shadowed(&specs) {
+            if let (Some((_, (lost, steps))), Some((_, (won, _)))) =
+                (routes.get(loser), routes.get(winner))
+            {
+                let what = format!("the route `{}` can never win over `{}`", lost.name, won.name);
+                let problem = Problem::new(what, "narrow the other one, or remove this one");
+                self.diagnostics.push(document.warning(steps, problem));
+            }
+        }
+        routes.into_iter().map(|(spec, (route, _))| (spec, route)).collect()
+    }
+
+    fn target(
+        &mut self,
+        config: &route::Config,
+        steps: &[Step],
+        upstreams: &IndexMap<String, Arc<Upstream>>,
+    ) -> Option<Target> {
+        match config.targets().as_slice() {
+            [_] => {}
+            [] => {
+                let remedy = "give it one of `upstream`, `redirect` and `reply`";
+                self.fail(steps, Problem::new("the route has no target", remedy));
+                return None;
+            }
+            many => {
+                let what = format!("the route has {} targets: {}", many.len(), many.join(", "));
+                self.fail(steps, Problem::new(what, "keep one of them"));
+                return None;
+            }
+        }
+        if let Some(name) = &config.upstream {
+            let upstream = upstreams.get(name).cloned().map(Target::Upstream);
+            if upstream.is_none() {
+                self.unknown("upstreams", "upstream", name, &below(steps, "upstream"));
+            }
+            return upstream;
+        }
+        let (key, compiled) = match (&config.redirect, &config.reply) {
+            (Some(redirect), _) => ("redirect", redirect.compile().map(Target::Redirect)),
+            (None, Some(reply)) => ("reply", reply.compile().map(Target::Reply)),
+            (None, None) => return None,
+        };
+        compiled.map_err(|problem| self.fail(&below(steps, key), problem)).ok()
+    }
+
+    /// Names that templates take from the path must be captured by it.
+    fn captures(
+        &mut self,
+        matcher: &Matcher,
+        target: &Option<Target>,
+        filters: &[Arc<Filter>],
+        steps: &[Step],
+    ) {
+        let mut templates: Vec<(&Template, &str)> = Vec::new();
+        if let Some(Target::Redirect(redirect)) = target {
+            templates.push((redirect.template(), "redirect"));
+        }
+        let own = filters.iter().flat_map(|filter| filter.templates());
+        templates.extend(own.map(|template| (template, "filters")));
+        let captured = matcher.names();
+        let mut missing = Vec::new();
+        for (template, key) in templates {
+            for variable in template.variables() {
+                if let Variable::PathCapture(name) = variable
+                    && !captured.iter().any(|known| **known == **name)
+                {
+                    missing.push((key, name.clone()));
+                }
+            }
+        }
+        for (key, name) in missing {
+            let what = format!("the path of this route does not capture `{name}`");
+            let remedy = match captured {
+                [] => format!("capture it, as in `path: \"/{{{name}}}\"`"),
+                some => format!("use one of: {}", some.join(", ")),
+            };
+            self.fail(&below(steps, key), Problem::new(what, remedy));
+        }
+    }
+
+    fn unknown(&mut self, section: &'static str, kind: &str, name: &str, steps: &[Step]) {
+        let known = self.document.names(section);
+        if known.iter().any(|known| known == name) {
+            // It is there but broken, and that was said already.
+            return;
+        }
+        let remedy = match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("define it under `{section}:`"),
+            None => format!("define it under `{section}:`, or use one of: {}", known.join(", ")),
+        };
+        self.fail(steps, Problem::new(format!("there is no {kind} `{name}`"), remedy));
+    }
+
+    /// The listeners that a route serves, by number.
+    fn numbered(&self, route: Option<&route::Config>) -> Vec<(u16, &str)> {
+        let only = route.and_then(|route| route.matches.listener.as_ref());
+        let names = self.document.names("listeners").iter();
+        names
+            .filter(|name| only.is_none_or(|only| only.iter().any(|wanted| wanted == *name)))
+            .map(|name| (self.retained.number(name), name.as_str()))
+            .collect()
+    }
+}
+
+fn below(steps: &[Step], key: &str) -> Vec<Step> {
+    let mut steps = steps.to_vec();
+    steps.push(Step::Key(key.into()));
+    steps
+}
+
+fn item(steps: &[Step], place: usize) -> Vec<Step> {
+    let mut steps = steps.to_vec();
+    steps.push(Step::Item(place));
+    steps
+}
+
+/// The items of a list with their ways.
+fn place<T: Clone>(items: &[T], steps: &[Step]) -> Vec<Placed<T>> {
+    let placed = |(index, value): (usize, &T)| Placed { value: value.clone(), steps: item(steps, index) };
+    items.iter().enumerate().map(placed).collect()
+}
+
+/// The route's own name, or `route-N` by its place, from 1.
+fn name_of(config: &route::Config, steps: &[Step]) -> String {
+    let place = match steps.last() {
+        Some(Step::Item(index)) => index + 1,
+        _ => 0,
+    };
+    config.name.clone().unwrap_or_else(|| format!("route-{place}"))
+}

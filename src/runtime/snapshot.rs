@@ -1,0 +1,45 @@
+//! The compiled, immutable whole in use.
+
+use crate::route::{Handles, Route, Table};
+use crate::upstream::Upstream;
+use arc_swap::{ArcSwap, Guard};
+use indexmap::IndexMap;
+use std::sync::Arc;
+
+/// Everything a request needs, resolved: nothing in it is looked up by name.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Grows with each snapshot of the process.
+    pub generation: u64,
+    /// Finds the route of a request.
+    pub table: Table,
+    /// The routes, in the order of the table's numbers.
+    pub routes: Vec<Arc<Route>>,
+    /// The upstreams by name; requests hold them through their routes.
+    pub upstreams: IndexMap<String, Arc<Upstream>>,
+    /// Counts exchanges that no route took.
+    pub unrouted: Arc<Handles>,
+}
+
+/// Where the current snapshot is found.
+#[derive(Debug)]
+pub struct Handle {
+    current: ArcSwap<Snapshot>,
+}
+
+impl Handle {
+    /// A handle that holds a first snapshot.
+    pub fn new(first: Snapshot) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::from_pointee(first) })
+    }
+
+    /// The current snapshot; hold it for no longer than the request.
+    pub fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// The current snapshot, to keep.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+}

@@ -1,0 +1,12 @@
+//! Finds the certificate for a name and keeps it valid.
+
+mod certificate;
+mod config;
+mod resolver;
+mod self_signed;
+mod server;
+
+pub use certificate::Certificate;
+pub use config::{Config, Source};
+pub use resolver::Resolver;
+pub use server::{Version, server_config};

@@ -1,0 +1,118 @@
+//! Certificates that we make ourselves, for development.
+
+use super::Certificate;
+use crate::value::Problem;
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The two PEM texts of a certificate.
+pub(super) struct Pem {
+    chain: String,
+    key: String,
+}
+
+impl Certificate {
+    /// The certificate for these names that is kept in a folder, made if it is missing or unfit.
+    pub fn self_signed(names: &[String], folder: &Path) -> Result<Self, Problem> {
+        let (chain, key) = files(names, folder);
+        if chain.exists()
+            && let Ok(kept) = Self::load(&chain, &key)
+        {
+            return Ok(kept);
+        }
+        let failed = |error: String| {
+            Problem::new(
+                format!("no certificate can be made for {} ({error})", names.join(", ")),
+                format!("give valid names, and let this user write to `{}`", folder.display()),
+            )
+        };
+        let (pem, certificate) = make(names).map_err(failed)?;
+        write(folder, &chain, &key, &pem).map_err(|error| failed(error.to_string()))?;
+        Ok(certificate)
+    }
+}
+
+/// One pair for each set of names.
+fn files(names: &[String], folder: &Path) -> (PathBuf, PathBuf) {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' };
+    let stem: String = names.join("+").chars().map(safe).take(100).collect();
+    (folder.join(format!("{stem}.pem")), folder.join(format!("{stem}.key")))
+}
+
+fn write(folder: &Path, chain: &Path, key: &Path, pem: &Pem) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(key)?;
+    file.write_all(pem.key.as_bytes())?;
+    fs::write(chain, &pem.chain)
+}
+
+/// Makes a certificate and returns it with its texts.
+pub(super) fn make(names: &[String]) -> Result<(Pem, Certificate), String> {
+    let text = |error: rcgen::Error| error.to_string();
+    let key = KeyPair::generate().map_err(text)?;
+    let mut params = CertificateParams::new(names.to_vec()).map_err(text)?;
+    params.distinguished_name.push(DnType::CommonName, "falconer, self-signed");
+    let certificate = params.self_signed(&key).map_err(text)?;
+    let pem = Pem { chain: certificate.pem(), key: key.serialize_pem() };
+    let der = PrivateKeyDer::try_from(key.serialize_der()).map_err(str::to_owned)?;
+    Ok((pem, Certificate::new(vec![certificate.der().clone()], &der)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn it_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = names(&["localhost", "127.0.0.1"]);
+        let first = Certificate::self_signed(&names, folder.path()).unwrap();
+        let again = Certificate::self_signed(&names, folder.path()).unwrap();
+        assert_eq!(first.key.cert, again.key.cert);
+        assert_eq!(again.names, ["localhost".into()]);
+    }
+
+    #[test]
+    fn the_key_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let names = names(&["localhost"]);
+        Certificate::self_signed(&names, folder.path()).unwrap();
+        let (_, key) = files(&names, folder.path());
+        assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_does_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (names(&["one.example"]), names(&["two.example"]));
+        Certificate::self_signed(&one, folder.path()).unwrap();
+        Certificate::self_signed(&two, folder.path()).unwrap();
+        let (chain, _) = files(&one, folder.path());
+        let (_, key) = files(&two, folder.path());
+        let problem = Certificate::load(&chain, &key).unwrap_err();
+        assert!(problem.what.contains("does not fit"), "{problem}");
+    }
+
+    #[test]
+    fn nonsense_is_no_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.pem");
+        fs::write(&file, "nonsense").unwrap();
+        assert!(Certificate::load(&file, &file).is_err());
+        assert!(Certificate::load(&folder.path().join("missing"), &file).is_err());
+    }
+}

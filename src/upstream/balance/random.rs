@@ -1,0 +1,30 @@
+//! `random`: each pick by chance alone, in proportion to the weights.
+
+use super::shares::Shares;
+use super::{Balance, Candidate, Chance, Thread, Tiers, Tried};
+
+/// Picks by weighted chance.
+pub struct Random<C = Thread> {
+    tiers: Tiers<Shares>,
+    chance: C,
+}
+
+impl Random {
+    /// A balancer over these candidates.
+    pub fn new(candidates: &[Candidate]) -> Self {
+        Self::with_chance(candidates, Thread)
+    }
+}
+
+impl<C: Chance> Random<C> {
+    /// A balancer whose chance is given.
+    pub fn with_chance(candidates: &[Candidate], chance: C) -> Self {
+        Self { tiers: Tiers::new(candidates, Shares::new), chance }
+    }
+}
+
+impl<C: Chance> Balance for Random<C> {
+    fn pick(&self, _: &[Candidate], tried: &Tried) -> Option<usize> {
+        self.tiers.pick(|shares| shares.draw(&self.chance, tried, None))
+    }
+}

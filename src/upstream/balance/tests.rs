@@ -1,0 +1,296 @@
+use super::super::endpoint::Address;
+use super::*;
+use parking_lot::Mutex;
+
+/// Chance that repeats itself from run to run.
+struct Seeded(Mutex<fastrand::Rng>);
+
+impl Chance for Seeded {
+    fn below(&self, bound: u64) -> u64 {
+        self.0.lock().u64(..bound)
+    }
+}
+
+fn seeded() -> Seeded {
+    Seeded(Mutex::new(fastrand::Rng::with_seed(7)))
+}
+
+fn candidate(weight: u32, backup: bool) -> Candidate {
+    let address = Address::Tcp(([127, 0, 0, 1], 80).into());
+    let endpoint = Arc::new(Endpoint::new("http://127.0.0.1:80".into(), address));
+    Candidate { endpoint, weight, backup }
+}
+
+fn primaries(weights: &[u32]) -> Vec<Candidate> {
+    weights.iter().map(|weight| candidate(*weight, false)).collect()
+}
+
+fn tried(indices: &[usize]) -> Tried {
+    let mut tried = Tried::new();
+    indices.iter().for_each(|index| tried.insert(*index));
+    tried
+}
+
+fn picks(
+    balancer: &dyn Balance,
+    candidates: &[Candidate],
+    tried: &Tried,
+    times: usize,
+) -> Vec<usize> {
+    (0..times).map(|_| balancer.pick(candidates, tried).unwrap()).collect()
+}
+
+fn counts(picks: &[usize], of: usize) -> Vec<usize> {
+    (0..of).map(|index| picks.iter().filter(|pick| **pick == index).count()).collect()
+}
+
+/// Every policy over the same candidates.
+fn every(candidates: &[Candidate]) -> [(&'static str, Box<dyn Balance>); 3] {
+    [
+        ("round_robin", Box::new(RoundRobin::new(candidates))),
+        ("least_request", Box::new(LeastRequest::with_chance(candidates, seeded()))),
+        ("random", Box::new(Random::with_chance(candidates, seeded()))),
+    ]
+}
+
+mod every_policy {
+    use super::*;
+
+    #[test]
+    fn nothing_is_picked_of_nothing() {
+        for (name, balancer) in every(&[]) {
+            assert_eq!(balancer.pick(&[], &Tried::new()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_tried_is_not_picked_again_until_none_is_left() {
+        let candidates = primaries(&[1, 5, 2, 1]);
+        for (name, balancer) in every(&candidates) {
+            let mut tried = Tried::new();
+            for _ in 0..candidates.len() {
+                let index = balancer.pick(&candidates, &tried).unwrap();
+                assert!(!tried.contains(index), "{name}");
+                tried.insert(index);
+            }
+            assert_eq!(balancer.pick(&candidates, &tried), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn backups_wait_until_no_primary_is_left() {
+        let candidates = [candidate(1, true), candidate(1, false), candidate(9, true)];
+        for (name, balancer) in every(&candidates) {
+            let fresh = picks(&*balancer, &candidates, &Tried::new(), 100);
+            assert_eq!(counts(&fresh, 3), [0, 100, 0], "{name}");
+            let retries = picks(&*balancer, &candidates, &tried(&[1]), 100);
+            let [light, primary, heavy] = counts(&retries, 3)[..] else { panic!("{name}") };
+            assert!(primary == 0 && heavy > light && light > 0, "{name}: {retries:?}");
+            assert_eq!(balancer.pick(&candidates, &tried(&[0, 1, 2])), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn backups_alone_are_picked() {
+        let candidates = [candidate(1, true), candidate(1, true)];
+        for (name, balancer) in every(&candidates) {
+            let picks = picks(&*balancer, &candidates, &Tried::new(), 100);
+            assert!(counts(&picks, 2).iter().all(|count| *count > 0), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_without_weight_is_never_picked() {
+        let candidates = primaries(&[0, 1, 0]);
+        for (name, balancer) in every(&candidates) {
+            let fresh = picks(&*balancer, &candidates, &Tried::new(), 50);
+            assert_eq!(counts(&fresh, 3), [0, 50, 0], "{name}");
+            assert_eq!(balancer.pick(&candidates, &tried(&[1])), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_idle_upstream_is_shared_by_weight() {
+        let candidates = primaries(&[1, 2, 7]);
+        for (name, balancer) in every(&candidates) {
+            let picks = picks(&*balancer, &candidates, &Tried::new(), 10_000);
+            for (count, expected) in counts(&picks, 3).into_iter().zip([1_000, 2_000, 7_000]) {
+                assert!(count.abs_diff(expected) < 200, "{name}: {count} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_ruled_out_is_shared_by_the_others_by_weight() {
+        let candidates = primaries(&[3, 4, 2, 1]);
+        let tried = tried(&[1]);
+        for (name, balancer) in every(&candidates) {
+            let picks = picks(&*balancer, &candidates, &tried, 6_000);
+            for (count, expected) in counts(&picks, 4).into_iter().zip([3_000, 0, 2_000, 1_000]) {
+                assert!(count.abs_diff(expected) < 150, "{name}: {count} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_candidates_are_all_reached() {
+        let candidates = primaries(&[1; 300]);
+        let mut all_but_one = Tried::new();
+        (0..299).for_each(|index| all_but_one.insert(index));
+        for (name, balancer) in every(&candidates) {
+            assert_eq!(balancer.pick(&candidates, &all_but_one), Some(299), "{name}");
+        }
+    }
+}
+
+mod round_robin {
+    use super::*;
+
+    fn cycle(weights: &[u32], times: usize) -> Vec<usize> {
+        let candidates = primaries(weights);
+        picks(&RoundRobin::new(&candidates), &candidates, &Tried::new(), times)
+    }
+
+    #[test]
+    fn the_heavy_one_is_spread_among_the_others() {
+        assert_eq!(cycle(&[5, 1, 1], 14), [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(cycle(&[1, 1, 1], 6), [0, 1, 2, 0, 1, 2]);
+        assert_eq!(cycle(&[2, 1], 6), [0, 1, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn over_a_cycle_every_count_is_exact_and_no_burst_is_longer_than_need_be() {
+        let mut chance = fastrand::Rng::with_seed(11);
+        for _ in 0..300 {
+            let weights: Vec<u32> = (0..chance.usize(1..9)).map(|_| chance.u32(1..40)).collect();
+            let sum: u32 = weights.iter().sum();
+            // Three cycles, begun anywhere, so that the seam between two is looked at as well.
+            let picks = cycle(&weights, 3 * sum as usize);
+            for window in picks.windows(sum as usize) {
+                let counts = counts(window, weights.len());
+                let exact: Vec<_> = weights.iter().map(|weight| *weight as usize).collect();
+                assert_eq!(counts, exact, "{weights:?}");
+            }
+            for (index, weight) in weights.iter().enumerate().filter(|(_, w)| **w < sum) {
+                let others = (sum - weight) as usize;
+                let run = longest_run(&picks, index);
+                // Twice the most that an even spread would put between two of the others.
+                let bound = 2 * (*weight as usize).div_ceil(others);
+                assert!(run <= bound, "{run} of {index} in {weights:?}");
+            }
+        }
+    }
+
+    fn longest_run(picks: &[usize], index: usize) -> usize {
+        let runs = picks.chunk_by(|a, b| a == b).filter(|run| run[0] == index);
+        runs.map(<[usize]>::len).max().unwrap()
+    }
+
+    #[test]
+    fn weights_are_reduced_by_their_common_divisor() {
+        assert_eq!(cycle(&[2_000_000_000, 1_000_000_000], 3), [0, 1, 0]);
+        assert_eq!(cycle(&[u32::MAX], 2), [0, 0]);
+    }
+
+    #[test]
+    fn huge_weights_are_scaled_and_the_light_one_keeps_a_turn() {
+        let candidates = primaries(&[1_000_003, 500_000, 1]);
+        let balancer = RoundRobin::new(&candidates);
+        let picks = picks(&balancer, &candidates, &Tried::new(), 4097);
+        assert_eq!(counts(&picks, 3), [2731, 1365, 1]);
+    }
+
+    #[test]
+    fn a_neighbour_does_not_inherit_the_whole_load_of_what_is_ruled_out() {
+        let candidates = primaries(&[1, 1, 1]);
+        let balancer = RoundRobin::new(&candidates);
+        assert_eq!(picks(&balancer, &candidates, &tried(&[0]), 6), [1, 2, 1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn cores_that_pick_at_once_share_one_cycle() {
+        let candidates = primaries(&[3, 2, 1]);
+        let balancer = RoundRobin::new(&candidates);
+        let all = std::thread::scope(|scope| {
+            let pick = || picks(&balancer, &candidates, &Tried::new(), 3_000);
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(pick)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(counts(&all, 3), [6_000, 4_000, 2_000]);
+    }
+}
+
+mod least_request {
+    use super::*;
+
+    #[test]
+    fn of_two_the_less_busy_is_always_picked() {
+        let candidates = primaries(&[1, 1]);
+        let balancer = LeastRequest::with_chance(&candidates, seeded());
+        let _busy = candidates[0].endpoint.begin();
+        let fresh = picks(&balancer, &candidates, &Tried::new(), 50);
+        assert_eq!(counts(&fresh, 2), [0, 50]);
+        assert_eq!(balancer.pick(&candidates, &tried(&[1])), Some(0), "busy, but all that is left");
+    }
+
+    #[test]
+    fn a_heavier_one_may_have_more_in_flight() {
+        let candidates = primaries(&[1, 3]);
+        let balancer = LeastRequest::with_chance(&candidates, seeded());
+        let _light = candidates[0].endpoint.begin();
+        let _heavy: Vec<_> = (0..2).map(|_| candidates[1].endpoint.begin()).collect();
+        let more = picks(&balancer, &candidates, &Tried::new(), 50);
+        assert_eq!(counts(&more, 2), [0, 50], "two of three are less than one of one");
+
+        let _heavier: Vec<_> = (0..2).map(|_| candidates[1].endpoint.begin()).collect();
+        let enough = picks(&balancer, &candidates, &Tried::new(), 50);
+        assert_eq!(counts(&enough, 2), [50, 0], "four of three are more than one of one");
+    }
+
+    #[test]
+    fn the_busiest_of_many_is_never_picked() {
+        let candidates = primaries(&[1; 8]);
+        let balancer = LeastRequest::with_chance(&candidates, seeded());
+        let _busy = candidates[5].endpoint.begin();
+        let fresh = picks(&balancer, &candidates, &Tried::new(), 500);
+        let counts = counts(&fresh, 8);
+        assert_eq!(counts[5], 0);
+        assert!(counts.iter().enumerate().all(|(index, count)| index == 5 || *count > 30));
+    }
+
+    #[test]
+    fn load_stays_level_while_attempts_pile_up() {
+        let candidates = primaries(&[1, 1, 2]);
+        let balancer = LeastRequest::with_chance(&candidates, seeded());
+        let attempts: Vec<_> = (0..400)
+            .map(|_| balancer.pick(&candidates, &Tried::new()).unwrap())
+            .map(|index| candidates[index].endpoint.begin())
+            .collect();
+        let load: Vec<_> = candidates.iter().map(|c| c.endpoint.in_flight()).collect();
+        for (load, expected) in load.iter().zip([100_usize, 100, 200]) {
+            assert!(load.abs_diff(expected) <= 8, "{load} for {expected}");
+        }
+        drop(attempts);
+    }
+}
+
+mod random {
+    use super::*;
+
+    #[test]
+    fn the_generator_of_the_thread_reaches_everybody() {
+        let candidates = primaries(&[1, 1]);
+        let picks = picks(&Random::new(&candidates), &candidates, &Tried::new(), 1_000);
+        assert!(counts(&picks, 2).iter().all(|count| *count > 300));
+    }
+
+    #[test]
+    fn huge_weights_do_not_overflow() {
+        let candidates = primaries(&[u32::MAX, u32::MAX, u32::MAX]);
+        let balancer = Random::with_chance(&candidates, seeded());
+        let picks = picks(&balancer, &candidates, &tried(&[0]), 1_000);
+        let counts = counts(&picks, 3);
+        assert_eq!(counts[0], 0);
+        assert!(counts[1].abs_diff(counts[2]) < 200);
+    }
+}

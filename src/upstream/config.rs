@@ -1,0 +1,224 @@
+//! `upstreams:` in the document.
+
+use super::url::Url;
+use crate::value::{Duration, Problem, word};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::str::FromStr;
+
+/// A named group of equivalent endpoints.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "upstream")]
+pub struct Config {
+    /// Where it can be reached: URLs such as `http://127.0.0.1:5001`, `https://shop.internal`,
+    /// `unix:/run/shop.sock`, each with a weight if it needs one.
+    #[schemars(length(min = 1))]
+    pub endpoints: Vec<Member>,
+    /// The version of HTTP to speak. Default: `h1`.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// The `Host` that is sent: the client's, the endpoint's, or a name. Default: `client`.
+    #[serde(default)]
+    pub host: Host,
+    /// Which endpoint an attempt goes to. Default: `round_robin`.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How long to wait, and for what.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// How long connections are kept for further requests.
+    #[serde(default)]
+    pub keep_alive: KeepAlive,
+}
+
+/// An endpoint with its share of the traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Where it is; of a name, all its addresses.
+    pub url: Url,
+    /// Its share in relation to the others'.
+    pub weight: u32,
+    /// Whether it is used only when no other endpoint is left.
+    pub backup: bool,
+}
+
+/// The long form of a [`Member`].
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "endpoint")]
+struct Long {
+    /// Where it is.
+    url: Url,
+    /// Its share in relation to the others'. Default: 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 65535))]
+    weight: u32,
+    /// Whether it is used only when no other endpoint is left. Default: false.
+    #[serde(default)]
+    backup: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let value = serde_json::Value::deserialize(from)?;
+        if value.is_string() {
+            let url = Url::deserialize(value).map_err(Error::custom)?;
+            return Ok(Self { url, weight: 1, backup: false });
+        }
+        let long = Long::deserialize(value).map_err(Error::custom)?;
+        Ok(Self { url: long.url, weight: long.weight, backup: long.backup })
+    }
+}
+
+impl JsonSchema for Member {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "endpoint-or-url".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let (short, long) = (generator.subschema_for::<Url>(), generator.subschema_for::<Long>());
+        schemars::json_schema!({ "anyOf": [short, long] })
+    }
+}
+
+/// The version of HTTP spoken to endpoints; an upgrade always goes by HTTP/1.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "upstream-protocol")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    H1,
+    /// HTTP/2, by prior knowledge on clear text.
+    H2,
+    /// By ALPN over TLS, HTTP/2 if the endpoint offers it; HTTP/1.1 on clear text.
+    Auto,
+}
+
+/// The `Host` that is sent upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Host {
+    /// As the client sent it.
+    #[default]
+    Client,
+    /// The endpoint's name or address.
+    Endpoint,
+    /// Always this.
+    Name(http::HeaderValue),
+}
+
+word!(Host, "upstream-host", "`client`, `endpoint`, or a name with or without port.");
+
+impl FromStr for Host {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        match text {
+            "client" => return Ok(Self::Client),
+            "endpoint" => return Ok(Self::Endpoint),
+            _ => {}
+        }
+        let is_authority = text.parse::<http::uri::Authority>().is_ok() && !text.contains('@');
+        let value = text.parse().ok().filter(|_| is_authority).map(Self::Name);
+        value.ok_or_else(|| {
+            Problem::new(
+                format!("`{text}` cannot be sent as Host"),
+                "write `client`, `endpoint`, or a name such as `shop.internal`",
+            )
+        })
+    }
+}
+
+/// Which endpoint an attempt goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "balance")]
+pub enum Balance {
+    /// In turn, by weight.
+    #[default]
+    RoundRobin,
+    /// Of two taken at random, the one with fewer requests in flight.
+    LeastRequest,
+    /// At random, by weight.
+    Random,
+}
+
+/// How long to wait for an endpoint.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "upstream-timeouts")]
+pub struct Timeouts {
+    /// For each connection attempt, TLS included. Default: `3s`.
+    pub connect: Duration,
+    /// From the request sent to the head of the final response. Default: `120s`.
+    pub response: Duration,
+    /// The longest silence after that, in both directions at once. Default: `100s`.
+    pub idle: Duration,
+    /// The same for upgraded connections. Default: `1h`.
+    pub tunnel: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::secs(3),
+            response: Duration::secs(120),
+            idle: Duration::secs(100),
+            tunnel: Duration::secs(3600),
+        }
+    }
+}
+
+/// A route's own timeouts; they win over its upstream's.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "route-timeouts")]
+pub struct TimeoutOverrides {
+    /// For each connection attempt, TLS included.
+    pub connect: Option<Duration>,
+    /// From the request sent to the head of the final response.
+    pub response: Option<Duration>,
+    /// The longest silence after that, in both directions at once.
+    pub idle: Option<Duration>,
+    /// The same for upgraded connections.
+    pub tunnel: Option<Duration>,
+}
+
+impl TimeoutOverrides {
+    /// The timeouts in force.
+    pub fn over(&self, timeouts: Timeouts) -> Timeouts {
+        Timeouts {
+            connect: self.connect.unwrap_or(timeouts.connect),
+            response: self.response.unwrap_or(timeouts.response),
+            idle: self.idle.unwrap_or(timeouts.idle),
+            tunnel: self.tunnel.unwrap_or(timeouts.tunnel),
+        }
+    }
+}
+
+/// How long connections to endpoints are kept.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "upstream-keep-alive")]
+pub struct KeepAlive {
+    /// An idle one; an endpoint that announces a shorter time wins. Default: `60s`.
+    pub idle: Duration,
+    /// Any, measured from when it was made. Default: `1h`.
+    pub max_age: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::secs(60), max_age: Duration::secs(3600) }
+    }
+}

@@ -1,0 +1,285 @@
+//! One address of an upstream and what is learned of it while it is in use.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// What is connected to: never a name, which may stand for several.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// The path of a unix socket.
+    Unix(Arc<Path>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The living state of one endpoint; it lasts from its first mention to its last.
+#[derive(Debug)]
+pub struct Endpoint {
+    label: Arc<str>,
+    address: Address,
+    in_flight: AtomicUsize,
+    requests: AtomicU64,
+    /// 0 is unknown, [`SILENT`] is no hint, anything else is one more than the seconds.
+    keep_alive: AtomicU32,
+}
+
+const SILENT: u32 = u32::MAX;
+
+/// What an endpoint has said about how long it keeps an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// It has not answered yet.
+    Unknown,
+    /// It has answered and said nothing.
+    Silent,
+    /// It closes an idle connection after this time.
+    Timeout(Duration),
+}
+
+impl Endpoint {
+    /// An endpoint of which nothing is known; [`States::endpoint`] reuses one that lives.
+    pub fn new(label: Arc<str>, address: Address) -> Self {
+        Self {
+            label,
+            address,
+            in_flight: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            keep_alive: AtomicU32::new(0),
+        }
+    }
+
+    /// The document's canonical text for it, in metrics and logs.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Counts an attempt as in flight until the guard is dropped.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.requests.fetch_add(1, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Attempts that have begun and not ended.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Attempts that have begun since the endpoint was first mentioned.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// What it has said about idle connections.
+    pub fn keep_alive(&self) -> KeepAlive {
+        match self.keep_alive.load(Relaxed) {
+            0 => KeepAlive::Unknown,
+            SILENT => KeepAlive::Silent,
+            more => KeepAlive::Timeout(Duration::from_secs(u64::from(more) - 1)),
+        }
+    }
+
+    /// Learns from the `Keep-Alive` field of a response, or from its absence.
+    ///
+    /// Silence does not unlearn a timeout: many servers leave the field out of some responses.
+    pub fn learn(&self, field: Option<&str>) {
+        let known = self.keep_alive.load(Relaxed);
+        let learned = match field.and_then(timeout) {
+            Some(secs) => secs.saturating_add(1).min(SILENT - 1),
+            None if known == 0 => SILENT,
+            None => known,
+        };
+        // An unchanged value is not written, so that the cores can share the line.
+        if learned != known {
+            self.keep_alive.store(learned, Relaxed);
+        }
+    }
+}
+
+/// The seconds in `timeout=5, max=100`.
+fn timeout(field: &str) -> Option<u32> {
+    field.split(',').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
+        is_timeout.then(|| value.trim().trim_matches('"').parse().ok())?
+    })
+}
+
+/// One attempt in flight at an endpoint.
+#[must_use = "the attempt ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct InFlight(Arc<Endpoint>);
+
+impl InFlight {
+    /// The endpoint of the attempt.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The endpoints that live, found again by label and address when a document is compiled anew.
+#[derive(Debug, Default)]
+pub struct States {
+    living: Mutex<Living>,
+}
+
+#[derive(Debug, Default)]
+struct Living {
+    endpoints: HashMap<(Arc<str>, Address), Weak<Endpoint>, foldhash::fast::RandomState>,
+    prune_at: usize,
+}
+
+impl States {
+    /// The living endpoint of this identity, or a new one.
+    pub fn endpoint(&self, label: &Arc<str>, address: &Address) -> Arc<Endpoint> {
+        let identity = (Arc::clone(label), address.clone());
+        let mut living = self.living.lock();
+        if let Some(endpoint) = living.endpoints.get(&identity).and_then(Weak::upgrade) {
+            return endpoint;
+        }
+        living.prune();
+        let endpoint = Arc::new(Endpoint::new(identity.0.clone(), identity.1.clone()));
+        living.endpoints.insert(identity, Arc::downgrade(&endpoint));
+        endpoint
+    }
+}
+
+impl Living {
+    /// Forgets the dead whenever the map has doubled, so that a look-up costs little on average.
+    fn prune(&mut self) {
+        if self.endpoints.len() >= self.prune_at {
+            self.endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);
+            self.prune_at = (2 * self.endpoints.len()).max(16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(port: u16) -> Address {
+        Address::Tcp(([127, 0, 0, 1], port).into())
+    }
+
+    fn endpoint() -> Arc<Endpoint> {
+        Arc::new(Endpoint::new("http://a:80".into(), tcp(80)))
+    }
+
+    #[test]
+    fn an_attempt_is_in_flight_until_its_guard_is_dropped() {
+        let endpoint = endpoint();
+        let first = endpoint.begin();
+        let second = endpoint.begin();
+        assert_eq!((endpoint.in_flight(), endpoint.requests()), (2, 2));
+        drop(first);
+        assert_eq!((second.endpoint().in_flight(), endpoint.requests()), (1, 2));
+        drop(second);
+        assert_eq!((endpoint.in_flight(), endpoint.requests()), (0, 2));
+    }
+
+    #[test]
+    fn the_timeout_is_read_from_the_field() {
+        for (field, secs) in [
+            ("timeout=5", 5),
+            ("timeout=5, max=100", 5),
+            ("max=100,Timeout = 75", 75),
+            ("timeout=\"30\"", 30),
+            ("timeout=0", 0),
+            ("timeout=4294967295", 4_294_967_293),
+        ] {
+            let endpoint = endpoint();
+            endpoint.learn(Some(field));
+            let learned = KeepAlive::Timeout(Duration::from_secs(secs));
+            assert_eq!(endpoint.keep_alive(), learned, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_field_without_a_timeout_is_silence() {
+        for field in
+            ["", "max=100", "timeout", "timeout=", "timeout=-1", "timeout=soon", "timeouts=5"]
+        {
+            let endpoint = endpoint();
+            endpoint.learn(Some(field));
+            assert_eq!(endpoint.keep_alive(), KeepAlive::Silent, "{field}");
+        }
+    }
+
+    #[test]
+    fn silence_is_learned_but_unlearns_nothing() {
+        let endpoint = endpoint();
+        assert_eq!(endpoint.keep_alive(), KeepAlive::Unknown);
+        endpoint.learn(None);
+        assert_eq!(endpoint.keep_alive(), KeepAlive::Silent);
+        endpoint.learn(Some("timeout=5"));
+        endpoint.learn(None);
+        assert_eq!(endpoint.keep_alive(), KeepAlive::Timeout(Duration::from_secs(5)));
+        endpoint.learn(Some("timeout=65"));
+        assert_eq!(endpoint.keep_alive(), KeepAlive::Timeout(Duration::from_secs(65)));
+    }
+
+    #[test]
+    fn a_living_endpoint_is_found_again() {
+        let states = States::default();
+        let label: Arc<str> = "http://a:80".into();
+        let first = states.endpoint(&label, &tcp(1));
+        let attempt = first.begin();
+        let again = states.endpoint(&"http://a:80".into(), &tcp(1));
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(again.in_flight(), 1);
+
+        let elsewhere = states.endpoint(&label, &tcp(2));
+        assert!(!Arc::ptr_eq(&first, &elsewhere), "another address is another endpoint");
+        drop(attempt);
+    }
+
+    #[test]
+    fn an_attempt_keeps_its_endpoint_alive() {
+        let states = States::default();
+        let label: Arc<str> = "unix:/run/a".into();
+        let address = Address::Unix(Path::new("/run/a").into());
+        let attempt = states.endpoint(&label, &address).begin();
+        assert_eq!(states.endpoint(&label, &address).in_flight(), 1);
+        drop(attempt);
+        assert_eq!(states.endpoint(&label, &address).requests(), 0, "it was forgotten");
+    }
+
+    #[test]
+    fn the_dead_are_forgotten() {
+        let states = States::default();
+        let label: Arc<str> = "http://a:80".into();
+        let kept = states.endpoint(&label, &tcp(1));
+        for port in 2..10_000 {
+            states.endpoint(&label, &tcp(port));
+        }
+        assert!(states.living.lock().endpoints.len() <= 16);
+        assert!(Arc::ptr_eq(&kept, &states.endpoint(&label, &tcp(1))));
+    }
+}

@@ -1,0 +1,74 @@
+//! What is counted of endpoints.
+
+use crate::exchange::Cause;
+use crate::observe::{Counter, CounterFamily, Registry};
+
+/// The metric families of all upstreams.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    attempts: CounterFamily<2>,
+    connects: CounterFamily<2>,
+    reused: CounterFamily<2>,
+    failures: CounterFamily<3>,
+}
+
+impl Metrics {
+    /// Declares the families.
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            attempts: registry.counter(
+                "falconer_upstream_attempts_total",
+                "Attempts to get a response from an endpoint.",
+                &["upstream", "endpoint"],
+            ),
+            connects: registry.counter(
+                "falconer_upstream_connects_total",
+                "New connections made to an endpoint.",
+                &["upstream", "endpoint"],
+            ),
+            reused: registry.counter(
+                "falconer_upstream_connections_reused_total",
+                "Attempts that used a connection of the pool.",
+                &["upstream", "endpoint"],
+            ),
+            failures: registry.counter(
+                "falconer_upstream_failures_total",
+                "Attempts that failed, by cause.",
+                &["upstream", "endpoint", "cause"],
+            ),
+        }
+    }
+
+    /// The handles of one endpoint.
+    pub(super) fn of(&self, upstream: &str, endpoint: &str) -> Handles {
+        Handles {
+            attempts: self.attempts.handle(&[upstream, endpoint]),
+            connects: self.connects.handle(&[upstream, endpoint]),
+            reused: self.reused.handle(&[upstream, endpoint]),
+            failures: Cause::ALL
+                .iter()
+                .filter(|cause| cause.is_upstream())
+                .map(|cause| {
+                    (*cause, self.failures.handle(&[upstream, endpoint, cause.name()]))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The counters of one endpoint.
+#[derive(Debug)]
+pub(super) struct Handles {
+    pub(super) attempts: Counter,
+    pub(super) connects: Counter,
+    pub(super) reused: Counter,
+    failures: Vec<(Cause, Counter)>,
+}
+
+impl Handles {
+    pub(super) fn count_failure(&self, cause: Cause) {
+        if let Some((_, counter)) = self.failures.iter().find(|(known, _)| *known == cause) {
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Chooses an endpoint worth trying and remembers how it went.
+
+mod balance;
+mod config;
+mod discover;
+mod endpoint;
+mod metrics;
+mod peer;
+mod request;
+mod set;
+mod url;
+
+pub use balance::Tried;
+pub use config::{Config, Host, Protocol, TimeoutOverrides, Timeouts};
+pub use discover::{Dns, Names};
+pub use endpoint::{Address, Endpoint, InFlight, States};
+pub use metrics::Metrics;
+pub use request::{Outgoing, prepare};
+pub use set::{Picked, Upstream};
+pub use url::Url;

@@ -1,0 +1,148 @@
+//! An endpoint plus how to connect to it, as the engine wants it.
+
+use super::config::{self, Protocol, Timeouts};
+use super::endpoint::{Address, Endpoint, KeepAlive};
+use super::url::Url;
+use pingora::protocols::ALPN;
+use pingora::protocols::l4::ext::TcpKeepalive;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Kept by an endpoint of which nothing is known yet: below the shortest time in wide use (5 s).
+const CAUTIOUS: Duration = Duration::from_secs(4);
+/// How much earlier than the endpoint we stop using a connection.
+const MARGIN: Duration = Duration::from_secs(1);
+const STREAMS: usize = 100;
+/// Windows towards endpoints; the engine's own are 8 MiB for each stream.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// What all attempts at one endpoint have in common.
+#[derive(Debug)]
+pub(super) struct Template {
+    peer: HttpPeer,
+    keep_alive: config::KeepAlive,
+}
+
+impl Template {
+    /// A template for an address of a member; `None` if a unix path cannot be one.
+    pub(super) fn new(url: &Url, address: &Address, config: &config::Config) -> Option<Self> {
+        let mut peer = match address {
+            // A socket address needs no look-up, so this neither blocks nor fails.
+            Address::Tcp(address) => HttpPeer::new(*address, url.is_tls(), sni(url, address.ip())),
+            Address::Unix(path) => HttpPeer::new_uds(path.to_str()?, false, String::new()).ok()?,
+        };
+        let alpn = match (config.protocol, url.is_tls()) {
+            (Protocol::H1, _) | (Protocol::Auto, false) => ALPN::H1,
+            (Protocol::H2, _) => ALPN::H2,
+            (Protocol::Auto, true) => ALPN::H2H1,
+        };
+        let options = &mut peer.options;
+        options.alpn = alpn;
+        options.max_h2_streams = STREAMS;
+        options.h2_stream_window_size = Some(STREAM_WINDOW);
+        options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+        options.tcp_keepalive = Some(TcpKeepalive {
+            idle: Duration::from_secs(60),
+            interval: Duration::from_secs(10),
+            count: 3,
+            #[cfg(target_os = "linux")]
+            user_timeout: Duration::ZERO,
+        });
+        // Hop-by-hop fields are ours (`prepare`), the same for every pair of protocols.
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+        Some(Self { peer, keep_alive: config.keep_alive })
+    }
+
+    /// The peer for one attempt.
+    pub(super) fn peer(
+        &self,
+        endpoint: &Endpoint,
+        timeouts: Timeouts,
+        is_upgrade: bool,
+    ) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.peer.clone());
+        let options = &mut peer.options;
+        let silence = if is_upgrade { timeouts.tunnel } else { timeouts.idle };
+        options.connection_timeout = Some(timeouts.connect.0);
+        options.total_connection_timeout = Some(timeouts.connect.0);
+        // Reading is watched by the exchange; while writing is blocked, nothing else is polled.
+        options.write_timeout = Some(silence.0);
+        options.idle_timeout = Some(idle(endpoint, self.keep_alive.idle.0));
+        let protocol = options.alpn.get_max_http_version();
+        if is_upgrade {
+            options.alpn = ALPN::H1;
+        }
+        peer.group_key = u64::from(protocol) << 56 | age(self.keep_alive.max_age.0);
+        peer
+    }
+}
+
+/// How long a connection may be idle in the pool. The peer of an attempt is made before its
+/// response is seen, so that an unknown endpoint gets the benefit of the doubt only once it spoke.
+fn idle(endpoint: &Endpoint, configured: Duration) -> Duration {
+    match endpoint.keep_alive() {
+        KeepAlive::Unknown => configured.min(CAUTIOUS),
+        KeepAlive::Silent => configured,
+        // The pool takes zero for "not at all".
+        KeepAlive::Timeout(told) => configured.min(told.saturating_sub(MARGIN)),
+    }
+}
+
+/// The number of the period in which connections are shared: none is used in the next one, so
+/// none is used for longer than a period.
+fn age(longest: Duration) -> u64 {
+    let period = longest.as_millis().max(1);
+    let periods = START.elapsed().as_millis() / period;
+    u64::try_from(periods).unwrap_or_default() & 0xff_ffff_ffff_ffff
+}
+
+fn sni(url: &Url, ip: std::net::IpAddr) -> String {
+    match (url.is_tls(), url.name()) {
+        (false, _) => String::new(),
+        (true, Some(name)) => name.to_owned(),
+        (true, None) => ip.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::new("http://a:1".into(), Address::Tcp(([127, 0, 0, 1], 1).into()))
+    }
+
+    #[test]
+    fn an_unknown_endpoint_keeps_connections_for_less_than_node_does() {
+        let endpoint = endpoint();
+        let minute = Duration::from_secs(60);
+        assert!(idle(&endpoint, minute) < Duration::from_secs(5));
+        endpoint.learn(None);
+        assert_eq!(idle(&endpoint, minute), minute);
+        endpoint.learn(Some("timeout=5"));
+        assert_eq!(idle(&endpoint, minute), Duration::from_secs(4));
+        endpoint.learn(Some("timeout=1"));
+        assert_eq!(idle(&endpoint, minute), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_upgrade_goes_by_http_1_whatever_the_protocol() {
+        let config: config::Config = serde_json::from_value(serde_json::json!({
+            "endpoints": ["http://127.0.0.1:1"], "protocol": "h2",
+        }))
+        .unwrap();
+        let endpoint = Arc::new(endpoint());
+        let url = "http://127.0.0.1:1".parse().unwrap();
+        let template = Template::new(&url, endpoint.address(), &config).unwrap();
+        let version = |is_upgrade| {
+            let peer = template.peer(&endpoint, config.timeouts, is_upgrade);
+            peer.options.alpn.get_max_http_version()
+        };
+        assert_eq!((version(false), version(true)), (2, 1));
+    }
+}

@@ -1,0 +1,125 @@
+//! The request as it goes upstream: one pure function of the client's request and known facts.
+
+use crate::exchange::{Client, Connection};
+use crate::net::{forwarded, hop};
+use http::header::{self, HeaderName, HeaderValue};
+use http::Version;
+use pingora::http::RequestHeader;
+use std::net::IpAddr;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// What the request cannot know by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The connection that the request came by.
+    pub connection: &'a Connection,
+    /// The client.
+    pub client: &'a Client,
+    /// The host that the client asked for, as it sent it.
+    pub client_host: Option<&'a HeaderValue>,
+    /// The `Host` to send; `None` sends the client's.
+    pub host: Option<&'a HeaderValue>,
+    /// The prefix that a rewrite stripped.
+    pub stripped_prefix: Option<&'a str>,
+}
+
+/// Makes the client's request the one that goes upstream, in the version it goes by.
+///
+/// Hop-by-hop fields go, and what proxies tell of the client is told anew: from a trusted peer it
+/// is kept and extended, from anyone else it is removed, whether we send the field or not.
+pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Result<()> {
+    let upgrade = hop::upgrade(request).cloned();
+    let wants_trailers = hop::has_token(&request.headers, &header::TE, "trailers");
+    hop::strip_request(request);
+    let is_h2 = request.version == Version::HTTP_2;
+    match upgrade {
+        Some(protocol) if !is_h2 => {
+            request.insert_header(header::CONNECTION, "Upgrade")?;
+            request.insert_header(header::UPGRADE, protocol)?;
+        }
+        _ if wants_trailers => {
+            request.insert_header(header::TE, "trailers")?;
+            if !is_h2 {
+                request.insert_header(header::CONNECTION, "TE")?;
+            }
+        }
+        _ => {}
+    }
+    tell_of_client(request, facts)?;
+    // HTTP/2 carries it as `:authority`; the engine takes that from here, with its own scheme.
+    if let Some(host) = facts.host.or(facts.client_host) {
+        request.insert_header(header::HOST, host)?;
+    }
+    if is_h2 {
+        // The engine would leave the client waiting for a 100 that it does not pass on.
+        request.remove_header(&header::EXPECT);
+    } else {
+        join_cookies(request)?;
+    }
+    Ok(())
+}
+
+fn tell_of_client(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Result<()> {
+    let told = facts.client.is_forwarded;
+    if !told {
+        strip_forwarded(request);
+    }
+    if let Some(peer) = facts.connection.peer {
+        let peer = IpAddr::to_canonical(&peer.ip());
+        let before = if told { joined(request, &FOR) } else { None };
+        match before {
+            Some(before) => request.insert_header(FOR, format!("{before}, {peer}"))?,
+            None => request.insert_header(FOR, peer.to_string())?,
+        }
+    }
+    if !told || !request.headers.contains_key(&PROTO) {
+        let scheme = HeaderValue::from_static(facts.connection.scheme());
+        request.insert_header(PROTO, scheme)?;
+    }
+    if let Some(host) = facts.client_host
+        && (!told || !request.headers.contains_key(&HOST))
+    {
+        request.insert_header(HOST, host)?;
+    }
+    if let Some(prefix) = facts.stripped_prefix {
+        let before = if told { joined(request, &PREFIX).unwrap_or_default() } else { String::new() };
+        request.insert_header(PREFIX, format!("{before}{prefix}"))?;
+    }
+    Ok(())
+}
+
+fn strip_forwarded(request: &mut RequestHeader) {
+    // Most requests carry none, and then nothing is allocated.
+    let forged: Vec<HeaderName> =
+        request.headers.keys().filter(|name| forwarded::is_forwarded(name)).cloned().collect();
+    for name in forged {
+        request.remove_header(&name);
+    }
+}
+
+fn joined(request: &RequestHeader, name: &HeaderName) -> Option<String> {
+    let values: Vec<_> =
+        request.headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// HTTP/2 may split cookies over several fields, HTTP/1 may not (RFC 9113, 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
+    let mut cookies = request.headers.get_all(header::COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return Ok(());
+    }
+    let values: Vec<_> = request.headers.get_all(header::COOKIE).iter().collect();
+    let joined = values.iter().map(|v| v.as_bytes()).collect::<Vec<_>>().join(&b"; "[..]);
+    match HeaderValue::from_bytes(&joined) {
+        Ok(value) => request.insert_header(header::COOKIE, value),
+        Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! An upstream and the endpoints it has at the moment.
+
+use super::balance::{Balance, Candidate, LeastRequest, Random, RoundRobin, Tried};
+use super::config::{self, Config, Member, Timeouts};
+use super::discover::{Discovered, Names};
+use super::endpoint::{Address, Endpoint, InFlight, States};
+use super::metrics::{Handles, Metrics};
+use super::peer::Template;
+use super::url::{Host, Url};
+use crate::exchange::Cause;
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use pingora::upstreams::peer::HttpPeer;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+/// A named group of equivalent endpoints, compiled.
+pub struct Upstream {
+    /// Its name in the document.
+    pub name: Arc<str>,
+    config: Config,
+    states: Arc<States>,
+    metrics: Metrics,
+    set: ArcSwap<Set>,
+}
+
+/// The endpoints of an upstream at one moment.
+struct Set {
+    candidates: Vec<Candidate>,
+    members: Vec<Reached>,
+    balancer: Box<dyn Balance>,
+}
+
+/// How one candidate is reached.
+struct Reached {
+    template: Template,
+    /// The `Host` it is sent if the document says `endpoint`.
+    authority: HeaderValue,
+    metrics: Arc<Handles>,
+}
+
+/// The endpoint of an attempt.
+pub struct Picked {
+    /// Its place among those tried.
+    pub index: usize,
+    in_flight: InFlight,
+    /// How to connect; taken by the engine.
+    peer: Option<Box<HttpPeer>>,
+    authority: HeaderValue,
+    metrics: Arc<Handles>,
+}
+
+impl Upstream {
+    /// Compiles an upstream. Endpoints that are names have no address before [`Self::follow`].
+    pub fn new(name: Arc<str>, config: Config, states: Arc<States>, metrics: Metrics) -> Arc<Self> {
+        let upstream = Self { name, config, states, metrics, set: ArcSwap::from_pointee(Set::none()) };
+        upstream.rebuild(&[]);
+        Arc::new(upstream)
+    }
+
+    /// How long it waits, and for what.
+    pub fn timeouts(&self) -> Timeouts {
+        self.config.timeouts
+    }
+
+    /// The `Host` that is sent to a picked endpoint; `None` leaves the client's.
+    pub fn host<'a>(&'a self, picked: &'a Picked) -> Option<&'a HeaderValue> {
+        match &self.config.host {
+            config::Host::Client => None,
+            config::Host::Endpoint => Some(&picked.authority),
+            config::Host::Name(name) => Some(name),
+        }
+    }
+
+    /// Picks an endpoint that was not tried; `None` if there is none.
+    pub fn pick(&self, tried: &Tried, timeouts: Timeouts, is_upgrade: bool) -> Option<Picked> {
+        let set = self.set.load();
+        let index = set.balancer.pick(&set.candidates, tried)?;
+        let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
+        reached.metrics.attempts.inc();
+        Some(Picked {
+            index,
+            peer: Some(reached.template.peer(&candidate.endpoint, timeouts, is_upgrade)),
+            in_flight: candidate.endpoint.begin(),
+            authority: reached.authority.clone(),
+            metrics: reached.metrics.clone(),
+        })
+    }
+
+    /// Learns the addresses of names and follows their changes as long as the upstream lives.
+    ///
+    /// It returns when every name was looked up once, and is called inside a tokio runtime.
+    pub async fn follow(self: &Arc<Self>, names: &Names) {
+        let name = |member: &Member| match &member.url {
+            Url::Tcp { host: Host::Name(name), .. } => Some(names.discover(name)),
+            _ => None,
+        };
+        let discovered: Vec<_> = self.config.endpoints.iter().map(name).collect();
+        for name in discovered.iter().flatten() {
+            let changes = name.changes();
+            tokio::spawn(follow(Arc::downgrade(self), discovered.clone(), changes));
+        }
+        for name in discovered.iter().flatten() {
+            name.settled().await;
+        }
+        self.rebuild(&discovered);
+    }
+
+    fn rebuild(&self, discovered: &[Option<Arc<Discovered>>]) {
+        let mut set = Set::none();
+        for (place, member) in self.config.endpoints.iter().enumerate() {
+            let discovered = discovered.get(place).and_then(Option::as_ref);
+            let label: Arc<str> = member.url.to_string().into();
+            let metrics = Arc::new(self.metrics.of(&self.name, &label));
+            for address in addresses(&member.url, discovered) {
+                let Some(template) = Template::new(&member.url, &address, &self.config) else {
+                    continue;
+                };
+                set.members.push(Reached {
+                    template,
+                    authority: authority(&member.url),
+                    metrics: metrics.clone(),
+                });
+                set.candidates.push(Candidate {
+                    endpoint: self.states.endpoint(&label, &address),
+                    weight: member.weight,
+                    backup: member.backup,
+                });
+            }
+        }
+        set.balancer = match self.config.balance {
+            config::Balance::RoundRobin => Box::new(RoundRobin::new(&set.candidates)),
+            config::Balance::LeastRequest => Box::new(LeastRequest::new(&set.candidates)),
+            config::Balance::Random => Box::new(Random::new(&set.candidates)),
+        };
+        self.set.store(Arc::new(set));
+    }
+}
+
+impl Picked {
+    /// How to connect; `None` when it was taken already.
+    pub fn take_peer(&mut self) -> Option<Box<HttpPeer>> {
+        self.peer.take()
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        self.in_flight.endpoint()
+    }
+
+    /// Says that a connection is there.
+    pub fn connected(&self, reused: bool) {
+        if reused {
+            self.metrics.reused.inc();
+        } else {
+            self.metrics.connects.inc();
+        }
+    }
+
+    /// Says that the attempt failed.
+    pub fn failed(&self, cause: Cause) {
+        self.metrics.count_failure(cause);
+    }
+}
+
+impl Set {
+    fn none() -> Self {
+        Self { candidates: Vec::new(), members: Vec::new(), balancer: Box::new(RoundRobin::new(&[])) }
+    }
+}
+
+async fn follow(
+    upstream: Weak<Upstream>,
+    discovered: Vec<Option<Arc<Discovered>>>,
+    mut changes: tokio::sync::watch::Receiver<u64>,
+) {
+    while changes.changed().await.is_ok() {
+        let Some(upstream) = upstream.upgrade() else { return };
+        upstream.rebuild(&discovered);
+    }
+}
+
+fn addresses(url: &Url, discovered: Option<&Arc<Discovered>>) -> Vec<Address> {
+    match url {
+        Url::Unix(path) => vec![Address::Unix(path.as_path().into())],
+        Url::Tcp { host: Host::Ip(ip), port, .. } => {
+            vec![Address::Tcp(SocketAddr::new(*ip, *port))]
+        }
+        Url::Tcp { host: Host::Name(_), port, .. } => match discovered {
+            Some(known) => {
+                let of = |ip: &std::net::IpAddr| Address::Tcp(SocketAddr::new(*ip, *port));
+                known.addresses().iter().map(of).collect()
+            }
+            None => Vec::new(),
+        },
+    }
+}
+
+/// The `Host` of an endpoint: without the scheme's own port; a unix socket is `localhost`.
+fn authority(url: &Url) -> HeaderValue {
+    let text = match url {
+        Url::Unix(_) => "localhost".to_owned(),
+        Url::Tcp { host, port, .. } => {
+            let name = url.name().map_or_else(|| host.to_string(), str::to_owned);
+            let default = if url.is_tls() { 443 } else { 80 };
+            if *port == default { name } else { format!("{name}:{port}") }
+        }
+    };
+    text.parse().unwrap_or(HeaderValue::from_static("localhost"))
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,26 @@
+//! The words a document may use, each parsed once.
+//!
+//! A *word* is a scalar of the document with a meaning: `30s`, `64KiB`, `10.0.0.0/8`. Its type
+//! parses it once; whoever holds the type need not check again. Rooms define further words with
+//! `word!`, and `config` checks them all at their place by the `format` their schema carries.
+
+mod diagnostic;
+mod duration;
+mod field_name;
+mod limit;
+mod list;
+mod position;
+mod secret;
+mod size;
+mod word;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use duration::Duration;
+pub use field_name::FieldName;
+pub use limit::Limit;
+pub use list::OneOrMany;
+pub use position::Position;
+pub use secret::Secret;
+pub use size::Size;
+pub(crate) use word::word;
+pub use word::{Problem, Word};

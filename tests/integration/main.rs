@@ -1,0 +1,13 @@
+//! The integration tests: the real binary on real sockets, one theme a module.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test may fail, may wait, and has no consumer"
+)]
+
+mod language;
+mod support;

@@ -1,0 +1,65 @@
+//! The language of the integration tests: an [`edge`], an [`origin`] behind it, and clients.
+//!
+//! ```ignore
+//! let app = origin().reply("/", "hello").start().await;
+//! let edge = edge("upstreams: {app: {endpoints: [$app]}}").with("app", &app).start().await;
+//! assert_eq!(edge.get("/").await, "hello");
+//! ```
+//!
+//! Everything that waits has a deadline and says what it waited for.
+
+#![allow(dead_code, unused_imports, reason = "the language holds more words than are in use")]
+
+mod certs;
+mod client;
+mod document;
+mod edge;
+mod h2;
+mod origin;
+mod peers;
+mod process;
+mod raw;
+mod reply;
+mod response;
+mod tls;
+mod wire;
+
+pub use certs::{Authority, Certificate};
+pub use client::{Client, Request};
+pub use edge::{Edge, edge};
+pub use h2::{Exchange, H2};
+pub use origin::{Origin, Received, Seen, origin};
+pub use peers::{Finished, node, python, tool};
+pub use process::{Output, Process, Signal};
+pub use raw::Raw;
+pub use reply::{Feed, Gate, Reply};
+pub use response::{Broken, Response};
+pub use tls::{Agreed, Tls};
+pub use wire::{Framing, Head, Headers, Stream};
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Far longer than anything here takes, even on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The value a future gives, or a failed test that says what was awaited.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {DEADLINE:?} for {what}"),
+    }
+}
+
+/// Waits until a look at the outside world shows something; for what nobody announces.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}

@@ -1,0 +1,135 @@
+//! A program under test, its output and its end.
+
+use super::{DEADLINE, within};
+pub use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// A running program; dropped, it is killed.
+pub struct Process {
+    child: Child,
+    pid: Pid,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Process {
+    /// Starts a program without input.
+    pub fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{:?} starts: {e}", command.as_std().get_program()));
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let stdout = Output::of(child.stdout.take().expect("its output"));
+        let stderr = Output::of(child.stderr.take().expect("its errors"));
+        Self { child, pid: pid.expect("its id"), stdout, stderr }
+    }
+
+    /// The real binary with these arguments.
+    pub fn falconer(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_falconer"));
+        command.args(arguments);
+        Self::start(command)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        nix::sys::signal::kill(self.pid, signal).expect("the process lives");
+    }
+
+    /// Waits for its end and gives its exit code; 128 and the signal's number if one killed it.
+    pub async fn wait_exit(&mut self) -> i32 {
+        self.wait_exit_for(DEADLINE).await
+    }
+
+    /// The same, with a deadline of the test's own.
+    pub async fn wait_exit_for(&mut self, time: Duration) -> i32 {
+        let ended = tokio::time::timeout(time, self.child.wait()).await;
+        let said = || format!("{}\n{}", self.stdout.text(), self.stderr.text());
+        let ended = ended.unwrap_or_else(|_| panic!("no end in {time:?}; it said:\n{}", said()));
+        let status = ended.expect("a status");
+        status.code().or(status.signal().map(|n| 128 + n)).expect("a code or a signal")
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// The bytes of memory that it holds now.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kib * 1024
+    }
+
+    /// What it wrote to stdout.
+    pub fn stdout(&self) -> &Output {
+        &self.stdout
+    }
+
+    /// What it wrote to stderr.
+    pub fn stderr(&self) -> &Output {
+        &self.stderr
+    }
+}
+
+/// The lines that a process has written.
+#[derive(Clone)]
+pub struct Output(Arc<watch::Sender<Written>>);
+
+#[derive(Default)]
+struct Written {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Output {
+    fn of(from: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let written = Arc::new(watch::Sender::new(Written::default()));
+        let output = Self(Arc::clone(&written));
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(from).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                written.send_modify(|written| written.lines.push(super::wire::text(&line)));
+            }
+            written.send_modify(|written| written.ended = true);
+        });
+        output
+    }
+
+    /// All of it so far.
+    pub fn text(&self) -> String {
+        self.0.borrow().lines.join("\n")
+    }
+
+    /// All of it, when it has ended.
+    pub async fn whole(&self) -> String {
+        let mut written = self.0.subscribe();
+        let _ = within("the end of the output", written.wait_for(|w| w.ended)).await;
+        self.text()
+    }
+
+    /// Waits for a line that holds this text; the end of the output fails the test.
+    pub async fn line(&self, text: &str) -> String {
+        let found = self.first(&format!("a line with {text:?}"), |line| line.contains(text)).await;
+        found.unwrap_or_else(|| panic!("no line with {text:?} in\n{}", self.text()))
+    }
+
+    /// The first line of which something holds; `None` if the output ends without.
+    pub async fn first(&self, what: &str, holds: impl Fn(&str) -> bool) -> Option<String> {
+        let mut written = self.0.subscribe();
+        let find = |w: &Written| w.lines.iter().find(|line| holds(line)).cloned();
+        let found = within(what, written.wait_for(|w| w.ended || find(w).is_some())).await;
+        found.ok().and_then(|written| find(&written))
+    }
+}

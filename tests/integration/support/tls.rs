@@ -1,0 +1,147 @@
+//! TLS for clients and origins of the tests.
+
+use super::certs::Certificate;
+use super::wire::Stream;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
+use std::io;
+use std::sync::Arc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// How a client speaks TLS; without an authority it believes any certificate.
+#[derive(Clone)]
+pub struct Tls {
+    /// The name asked for; none sends no SNI.
+    pub name: Option<String>,
+    /// The protocols offered by ALPN.
+    pub alpn: Vec<&'static str>,
+    /// The authority to check the certificate against, as PEM.
+    pub authority: Option<String>,
+    /// The client's own certificate.
+    pub certificate: Option<Certificate>,
+    /// The versions offered; none means all.
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        let name = Some("localhost".to_owned());
+        Self { name, alpn: vec![], authority: None, certificate: None, versions: vec![] }
+    }
+}
+
+/// What the handshake of a client agreed on.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// The server's certificates.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The protocol chosen by ALPN.
+    pub alpn: Option<String>,
+    /// The version of TLS.
+    pub version: rustls::ProtocolVersion,
+}
+
+/// A handshake of a client.
+pub async fn connect(tls: &Tls, io: Stream) -> io::Result<(Stream, Agreed)> {
+    // rustls wants some name; an address is never sent as SNI.
+    let name = tls.name.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
+    let name = ServerName::try_from(name).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::new(client_config(tls))).connect(name, io).await?;
+    let session = stream.get_ref().1;
+    let agreed = Agreed {
+        chain: session.peer_certificates().unwrap_or_default().to_vec(),
+        alpn: session.alpn_protocol().map(super::wire::text),
+        version: session.protocol_version().ok_or(io::ErrorKind::InvalidData)?,
+    };
+    Ok((Box::new(stream), agreed))
+}
+
+/// A server that shows a certificate and offers protocols by ALPN.
+pub fn acceptor(certificate: &Certificate, alpn: &[&str]) -> TlsAcceptor {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificate.chain_der(), certificate.key_der())
+        .unwrap();
+    config.alpn_protocols = wire_names(alpn);
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn client_config(tls: &Tls) -> ClientConfig {
+    let versions =
+        if tls.versions.is_empty() { rustls::ALL_VERSIONS } else { tls.versions.as_slice() };
+    let builder =
+        ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+    let builder = match &tls.authority {
+        Some(pem) => builder.with_root_certificates(roots(pem)),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider()))),
+    };
+    let mut config = match &tls.certificate {
+        Some(own) => builder.with_client_auth_cert(own.chain_der(), own.key_der()).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = wire_names(&tls.alpn);
+    config
+}
+
+fn roots(pem: &str) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let certificate = Certificate { chain: pem.to_owned(), key: String::new() };
+    roots.add_parsable_certificates(certificate.chain_der());
+    roots
+}
+
+fn wire_names(alpn: &[&str]) -> Vec<Vec<u8>> {
+    alpn.iter().map(|name| name.as_bytes().to_vec()).collect()
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Believes any certificate, but checks that the server holds its key.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
