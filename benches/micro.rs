@@ -1,8 +1,9 @@
 //! How long single steps of an exchange take.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench may just stop")]
+#![expect(clippy::expect_used, reason = "a bench may just stop")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use falconer::route::{Match, Matcher, Outcome, Request, Spec, Table};
+use falconer::route::table::{Outcome, Request, Spec};
+use falconer::route::{Match, Matcher, Table};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use std::hint::black_box;

@@ -137,6 +137,18 @@ impl Limits {
 }
 
 impl Config {
+    /// Clear-text HTTP/1 with every default; its sockets are bound elsewhere.
+    pub fn plain() -> Self {
+        Self {
+            address: OneOrMany(Vec::new()),
+            tls: None,
+            protocols: None,
+            trusted_proxies: Vec::new(),
+            client_address: ClientField::default(),
+            limits: Limits::default(),
+        }
+    }
+
     /// The versions of HTTP that it speaks.
     pub fn protocols(&self) -> Vec<Protocol> {
         match (&self.protocols, &self.tls) {

@@ -24,8 +24,8 @@ pub struct Shared {
     pub connections: Option<Arc<Semaphore>>,
     /// The metric families.
     pub metrics: Metrics,
-    /// The access log; `None` writes none.
-    pub access: Option<access::Sender>,
+    /// The access log.
+    pub access: access::Sender,
 }
 
 /// One listener and the app that serves its requests.
@@ -42,7 +42,7 @@ pub struct Listener<A> {
     pub(super) idle: Arc<Table>,
     pub(super) drain: Arc<Drain>,
     pub(super) metrics: Handles,
-    access: Option<access::Sender>,
+    access: access::Sender,
 }
 
 impl<A> Listener<A> {
@@ -92,8 +92,8 @@ impl<A> Listener<A> {
     ) -> RequestId {
         let id = RequestId::new();
         self.metrics.count_refused(cause);
-        if let Some(access) = &self.access {
-            access.record(refusal::record(connection, cause, &id, head));
+        if self.access.is_on() {
+            self.access.record(refusal::record(connection, cause, &id, head));
         }
         id
     }

@@ -16,7 +16,7 @@ pub(super) fn finish(
     session: &mut Session,
     error: Option<&Error>,
     ctx: &mut Ctx,
-    access: Option<&Sender>,
+    access: &Sender,
 ) {
     if let Some(watch) = ctx.watch() {
         watch.reset();
@@ -35,8 +35,7 @@ pub(super) fn finish(
     if let Some(in_flight) = ctx.in_flight.take() {
         in_flight.end(&Ended { status, cause, duration, received, sent });
     }
-    let Some(access) = access else { return };
-    let Some(connection) = ctx.connection() else { return };
+    let Some(connection) = ctx.connection().filter(|_| access.is_on()) else { return };
     let request = session.req_header();
     let target = ctx.accepted.as_ref().map(|accepted| &accepted.target);
     let attempt = ctx.attempt.as_ref();

@@ -19,12 +19,12 @@ use std::time::Duration;
 /// The proxy: every request passes its hooks, in the order they stand here.
 pub struct Proxy {
     runtime: Arc<Handle>,
-    access: Option<access::Sender>,
+    access: access::Sender,
 }
 
 impl Proxy {
     /// A proxy over the current snapshot; `access` takes a record of each exchange.
-    pub fn new(runtime: Arc<Handle>, access: Option<access::Sender>) -> Self {
+    pub fn new(runtime: Arc<Handle>, access: access::Sender) -> Self {
         Self { runtime, access }
     }
 }
@@ -145,7 +145,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
-        finish::finish(session, error, ctx, self.access.as_ref());
+        finish::finish(session, error, ctx, &self.access);
     }
 
     /// Failures are logged by `failure`, at the rate of a log and not of an attack.

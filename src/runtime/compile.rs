@@ -42,12 +42,13 @@ pub struct Entry {
 
 /// Compiles what could be read of a document; `None` if something in it cannot be compiled.
 ///
+/// Without a `state_dir`, nothing is written: a self-signed certificate is made and forgotten.
 /// State lives on: what has the same identity in the previous snapshot keeps its counters.
 pub fn compile(
     document: &Document,
     previous: Option<&Snapshot>,
     retained: &Retained,
-    state_dir: &Path,
+    state_dir: Option<&Path>,
 ) -> (Option<Compiled>, Vec<Diagnostic>) {
     let mut compiler = Compiler { document, retained, diagnostics: Vec::new() };
     let certificates = compiler.certificates(state_dir);
@@ -83,14 +84,15 @@ impl Compiler<'_> {
         self.diagnostics.push(self.document.error(steps, problem));
     }
 
-    fn certificates(&mut self, state_dir: &Path) -> IndexMap<String, Certificate> {
+    fn certificates(&mut self, state_dir: Option<&Path>) -> IndexMap<String, Certificate> {
         let mut certificates = IndexMap::new();
         for (name, Placed { value, steps }) in &self.document.certificates {
             let loaded = match value.source() {
                 Some(Source::Files { chain, key }) => Certificate::load(chain, key),
-                Some(Source::SelfSigned(names)) => {
-                    Certificate::self_signed(names, &state_dir.join("certificates"))
-                }
+                Some(Source::SelfSigned(names)) => match state_dir {
+                    Some(folder) => Certificate::self_signed(names, &folder.join("certificates")),
+                    None => Certificate::unkept(names),
+                },
                 None => Err(Problem::new(
                     format!("certificate `{name}` has no one source"),
                     "give it `chain` and `key`, or `self_signed` with at least one name",

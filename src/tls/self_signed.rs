@@ -24,16 +24,28 @@ impl Certificate {
         {
             return Ok(kept);
         }
-        let failed = |error: String| {
+        let (pem, certificate) = make(names).map_err(|error| unmakeable(names, &error))?;
+        write(folder, &chain, &key, &pem).map_err(|error| {
             Problem::new(
-                format!("no certificate can be made for {} ({error})", names.join(", ")),
-                format!("give valid names, and let this user write to `{}`", folder.display()),
+                format!("the certificate for {} cannot be kept ({error})", names.join(", ")),
+                format!("let this user write to `{}`", folder.display()),
             )
-        };
-        let (pem, certificate) = make(names).map_err(failed)?;
-        write(folder, &chain, &key, &pem).map_err(|error| failed(error.to_string()))?;
+        })?;
         Ok(certificate)
     }
+
+    /// A certificate for these names that is kept nowhere.
+    pub fn unkept(names: &[String]) -> Result<Self, Problem> {
+        let made = make(names).map_err(|error| unmakeable(names, &error))?;
+        Ok(made.1)
+    }
+}
+
+fn unmakeable(names: &[String], error: &str) -> Problem {
+    Problem::new(
+        format!("no certificate can be made for {} ({error})", names.join(", ")),
+        "give DNS names or IP addresses",
+    )
 }
 
 /// One pair for each set of names.

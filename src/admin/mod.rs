@@ -1,0 +1,123 @@
+//! Shows the running state over HTTP.
+
+use crate::exchange::Arrival;
+use crate::observe::Registry;
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the edge can serve: bound, names looked up, not stopping.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicBool);
+
+impl Readiness {
+    /// Says whether it can serve.
+    pub fn set(&self, is_ready: bool) {
+        self.0.store(is_ready, Ordering::Relaxed);
+    }
+
+    /// Whether it can serve.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The app behind the admin address.
+#[derive(Debug)]
+pub struct Admin {
+    registry: Registry,
+    readiness: Arc<Readiness>,
+}
+
+impl Admin {
+    /// An app over what the process counts.
+    pub fn new(registry: Registry, readiness: Arc<Readiness>) -> Self {
+        Self { registry, readiness }
+    }
+
+    fn answer(&self, method: &Method, path: &str, wants_json: bool) -> Answer {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET is served here.\n");
+        }
+        match path {
+            "/metrics" => Answer {
+                status: StatusCode::OK,
+                kind: "text/plain; version=0.0.4; charset=utf-8",
+                body: self.registry.encode(),
+            },
+            "/healthz" => Answer::text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(wants_json),
+            "/" => Answer::text(StatusCode::OK, "falconer\n\n/metrics\n/healthz\n/readyz\n"),
+            _ => Answer::text(StatusCode::NOT_FOUND, "Nothing here; see /.\n"),
+        }
+    }
+
+    fn ready(&self, wants_json: bool) -> Answer {
+        let is_ready = self.readiness.is_ready();
+        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        if wants_json {
+            let body = format!("{{\"ready\":{is_ready}}}\n");
+            return Answer { status, kind: "application/json", body };
+        }
+        Answer::text(status, if is_ready { "ready\n" } else { "not ready\n" })
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    kind: &'static str,
+    body: String,
+}
+
+impl Answer {
+    fn text(status: StatusCode, body: &str) -> Self {
+        Self { status, kind: "text/plain; charset=utf-8", body: body.into() }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        if let Some(arrival) = Arrival::current() {
+            arrival.enter();
+        }
+        let request = session.req_header();
+        let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let wants_json = accept.is_some_and(|accept| accept.contains("json"));
+        let answer = self.answer(&request.method, request.uri.path(), wants_json);
+        let body = if request.method == Method::HEAD { String::new() } else { answer.body };
+        let response = Response::builder()
+            .status(answer.status)
+            .header(header::CONTENT_TYPE, answer.kind)
+            .header(header::CACHE_CONTROL, "no-store")
+            .header(header::CONTENT_LENGTH, body.len())
+            .body(body.into_bytes());
+        // Every part is valid, so the fallback never comes.
+        response.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_turns_the_probe() {
+        let readiness = Arc::new(Readiness::default());
+        let admin = Admin::new(Registry::new(), readiness.clone());
+        assert_eq!(admin.answer(&Method::GET, "/readyz", false).status, 503);
+        readiness.set(true);
+        let answer = admin.answer(&Method::GET, "/readyz", true);
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "{\"ready\":true}\n"));
+    }
+
+    #[test]
+    fn only_reading_is_served() {
+        let admin = Admin::new(Registry::new(), Arc::default());
+        assert_eq!(admin.answer(&Method::POST, "/metrics", false).status, 405);
+        assert_eq!(admin.answer(&Method::GET, "/nothing", false).status, 404);
+    }
+}

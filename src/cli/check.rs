@@ -1,0 +1,28 @@
+//! `falconer check`.
+
+use super::report::{self, number};
+use super::{exit, run};
+use crate::config;
+use crate::observe::Registry;
+use crate::runtime::{Retained, compile};
+use std::process::ExitCode;
+
+/// Reads the document and every file it names; binds and writes nothing.
+pub(super) fn check(args: &run::Args) -> ExitCode {
+    let file = args.document();
+    let read = config::read(&file);
+    let document = &read.document;
+    let retained = Retained::new(Registry::new(), document.metrics.latency);
+    let (_, further) = compile(document, None, &retained, None);
+    if report::report(&read.diagnostics(further)) {
+        return ExitCode::from(exit::PROBLEMS);
+    }
+    println!(
+        "{} is sound: {}, {}, {}",
+        file.display(),
+        number(document.listeners.len(), "listener"),
+        number(document.routes.len(), "route"),
+        number(document.upstreams.len(), "upstream"),
+    );
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,77 @@
+//! What the operator types: arguments into one command, its errors into an exit code.
+
+mod check;
+pub mod demo;
+mod proxy;
+mod report;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit codes, as `docs/` promises them.
+pub(crate) mod exit {
+    /// Something failed at run time: an address in use, an edge that is not found.
+    pub(crate) const FAILED: u8 = 1;
+    /// Wrong usage, or a document with problems.
+    pub(crate) const PROBLEMS: u8 = 2;
+}
+
+/// A programmable edge proxy that fronts application servers.
+///
+/// It reads one document (YAML) that names listeners, routes and upstreams. Try it without any:
+/// `falconer demo` starts a sample application, and `falconer proxy --to http://127.0.0.1:5001`
+/// puts an edge before it.
+#[derive(Parser)]
+#[command(name = "falconer", version = crate::LONG_VERSION, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok; 1 a failure at run time, such as an address in use; \
+2 wrong usage or a document with problems.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the edge that a document describes, until SIGTERM or SIGINT.
+    Run(run::Args),
+    /// Read a document and every file it names, say what is wrong, and bind nothing.
+    Check(run::Args),
+    /// Run an edge before one application, without a document.
+    Proxy(proxy::Args),
+    /// Run a sample application to try things with.
+    Demo(demo::Args),
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    // Before anything of the engine: it would install another provider of cryptography.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("falconer: another provider of cryptography was installed first");
+        return ExitCode::from(exit::FAILED);
+    }
+    match Arguments::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Proxy(args) => proxy::run(&args),
+        Command::Demo(args) => demonstrate(args),
+    }
+}
+
+fn demonstrate(args: demo::Args) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("no runtime can be started: {error}")),
+    };
+    match runtime.block_on(demo::run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+fn failed(what: &str) -> ExitCode {
+    eprintln!("falconer: {what}");
+    ExitCode::from(exit::FAILED)
+}

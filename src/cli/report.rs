@@ -1,0 +1,31 @@
+//! How the problems of a document are shown.
+
+use crate::value::{Diagnostic, Severity};
+use std::io::{IsTerminal, stderr};
+
+/// Writes diagnostics to stderr: one line each, with the source and a caret on a terminal.
+///
+/// Returns whether one of them is an error.
+pub(super) fn report(diagnostics: &[Diagnostic]) -> bool {
+    let is_terminal = stderr().is_terminal();
+    for diagnostic in diagnostics {
+        let source = if is_terminal { diagnostic.source.clone() } else { None };
+        eprintln!("{}", Diagnostic { source, ..diagnostic.clone() });
+    }
+    let errors = count(diagnostics, Severity::Error);
+    if errors > 0 {
+        let warnings = count(diagnostics, Severity::Warning);
+        eprintln!("{}, {}", number(errors, "error"), number(warnings, "warning"));
+    }
+    errors > 0
+}
+
+fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
+    diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+}
+
+/// `1 error`, `2 errors`.
+pub(super) fn number(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}

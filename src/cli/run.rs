@@ -1,0 +1,50 @@
+//! `falconer run`.
+
+use super::{exit, failed, report};
+use crate::config::{self, Read};
+use crate::observe::{self, Registry};
+use crate::runtime::{Retained, compile};
+use crate::server;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where a document is looked for when none is named.
+const PLACES: [&str; 2] = ["conf/falconer.yaml", "/etc/falconer/falconer.yaml"];
+
+/// Which document.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The document. Default: conf/falconer.yaml, then /etc/falconer/falconer.yaml.
+    #[arg(short, long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Args {
+    /// The document's file; the first place is named even if nothing is there.
+    pub(super) fn document(&self) -> PathBuf {
+        let found = || PLACES.iter().map(PathBuf::from).find(|place| place.exists());
+        self.config.clone().or_else(found).unwrap_or_else(|| PLACES[0].into())
+    }
+}
+
+/// Runs the edge.
+pub(super) fn run(args: &Args) -> ExitCode {
+    start(&config::read(&args.document()))
+}
+
+/// Starts what was read, or says why not.
+pub(super) fn start(read: &Read) -> ExitCode {
+    let document = &read.document;
+    let retained = Retained::new(Registry::new(), document.metrics.latency);
+    let state_dir = server::state_dir(document);
+    let (compiled, further) = compile(document, None, &retained, Some(&state_dir));
+    let has_errors = report::report(&read.diagnostics(further));
+    let Some(compiled) = compiled.filter(|_| !has_errors) else {
+        return ExitCode::from(exit::PROBLEMS);
+    };
+    observe::log::init(&document.log);
+    match server::run(document, compiled, &retained) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(diagnostic) => failed(&diagnostic.to_string()),
+    }
+}
