@@ -18,8 +18,9 @@ pub(super) fn check(args: &run::Args) -> ExitCode {
         return ExitCode::from(exit::PROBLEMS);
     }
     println!(
-        "{} is sound: {}, {}, {}",
+        "{} is sound: {}, {}, {}, {}",
         file.display(),
+        number(read.files(), "file"),
         number(document.listeners.len(), "listener"),
         number(document.routes.len(), "route"),
         number(document.upstreams.len(), "upstream"),

@@ -1,9 +1,7 @@
 //! `falconer proxy`: an edge without a document.
 
 use super::run;
-use crate::config;
-use crate::listener::Address;
-use crate::upstream::Url;
+use crate::config::{self, Address, Url};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;

@@ -10,11 +10,11 @@ use super::tree::{Node, Step, Value, Written};
 use crate::value::{Diagnostic, Position, Problem};
 
 /// The words of the document by their `format`, each with its check.
-pub type Words<'w> = &'w [(&'static str, fn(&str) -> Result<(), Problem>)];
+pub(super) type Words<'w> = &'w [(&'static str, fn(&str) -> Result<(), Problem>)];
 
 /// What a check found.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub(super) struct Checked {
     /// Every problem, in the order of the tree.
     pub diagnostics: Vec<Diagnostic>,
     /// Where problems are, so that reading leaves these places out.
@@ -25,13 +25,13 @@ pub struct Checked {
 
 impl Checked {
     /// Whether there is a problem at a place or below it.
-    pub fn is_broken(&self, steps: &[Step]) -> bool {
+    pub(super) fn is_broken(&self, steps: &[Step]) -> bool {
         self.broken.iter().any(|broken| broken.starts_with(steps))
     }
 }
 
 /// Checks a document; what a file that could not be read may define is not missed.
-pub fn check(loaded: &Loaded, schema: &serde_json::Value, words: Words<'_>) -> Checked {
+pub(super) fn check(loaded: &Loaded, schema: &serde_json::Value, words: Words<'_>) -> Checked {
     let mut walk =
         Walk { words, whole: loaded.whole, steps: Vec::new(), checked: Checked::default() };
     collect_secret_keys(schema, &mut walk.checked.hidden);

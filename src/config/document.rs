@@ -7,7 +7,7 @@ use super::schema::Schema;
 use super::tree::{Node, Step, Value};
 use super::words::WORDS;
 use super::{admin, env, server};
-use crate::value::{Diagnostic, Position, Problem, Severity};
+use crate::value::{Diagnostic, OneOrMany, Position, Problem};
 use crate::{filter, listener, observe, route, tls, upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -25,6 +25,10 @@ const MERGEABLE: [&str; 4] = ["listeners", "certificates", "upstreams", "routes"
 #[schemars(rename = "falconer document")]
 #[allow(dead_code, reason = "only its schema is used")]
 struct Shape {
+    /// Further documents, by path or glob; they may hold listeners, certificates, upstreams and
+    /// routes.
+    #[serde(default)]
+    include: OneOrMany<String>,
     /// What concerns the whole process.
     #[serde(default)]
     server: server::Config,
@@ -104,6 +108,7 @@ pub struct Document {
     pub admin: Option<Placed<admin::Config>>,
     /// The names that stand in the document, also of what could not be read.
     names: IndexMap<&'static str, Vec<String>>,
+    is_whole: bool,
     root: Node,
 }
 
@@ -154,6 +159,7 @@ impl Read {
             names: ["listeners", "certificates", "upstreams"]
                 .map(|section| (section, names(&loaded.root, section)))
                 .into(),
+            is_whole: loaded.whole,
             root: loaded.root.clone(),
         };
         Self { document, hidden: checked.hidden, loaded, diagnostics }
@@ -166,9 +172,9 @@ impl Read {
         self.loaded.sources.arrange(all, &self.hidden)
     }
 
-    /// Whether reading found an error.
-    pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    /// How many files it was read from.
+    pub fn files(&self) -> usize {
+        self.loaded.files.len()
     }
 }
 
@@ -183,14 +189,23 @@ impl Document {
         Diagnostic::warning(self.position(steps), problem)
     }
 
-    /// Where something stands.
+    /// Where something stands; of a map, where its key does.
     pub fn position(&self, steps: &[Step]) -> Position {
-        self.root.nearest(steps).position.clone()
+        let key = match self.root.at(steps).map(|node| &node.value) {
+            Some(Value::Map(_)) => self.root.key_position(steps),
+            _ => None,
+        };
+        key.unwrap_or(&self.root.nearest(steps).position).clone()
     }
 
     /// The folder of the file in which something stands.
     pub fn folder(&self, steps: &[Step]) -> &Path {
         self.root.nearest(steps).folder()
+    }
+
+    /// Whether every file could be read; a name that is missing may stand in one that could not.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The names in a section, also of what could not be read.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A document with all its files merged, and what was wrong on the way.
 #[derive(Debug)]
-pub struct Loaded {
+pub(super) struct Loaded {
     /// The merged document, without `include`.
     pub root: Node,
     /// The files it was read from, the main one first, then in the order of `include`.
@@ -25,7 +25,7 @@ pub struct Loaded {
 }
 
 /// Reads a document; included ones may hold the `mergeable` sections and further includes.
-pub fn load(path: &Path, environment: Environment<'_>, mergeable: &[&str]) -> Loaded {
+pub(super) fn load(path: &Path, environment: Environment<'_>, mergeable: &[&str]) -> Loaded {
     let mut loader = Loader::new(environment, mergeable);
     let file: Arc<Path> = path.into();
     let root = loader.read(&file).unwrap_or_else(|problem| {
@@ -36,7 +36,7 @@ pub fn load(path: &Path, environment: Environment<'_>, mergeable: &[&str]) -> Lo
 }
 
 /// Reads a document whose main text is at hand; the path says where its relative paths begin.
-pub fn load_text(
+pub(super) fn load_text(
     path: &Path,
     text: &str,
     environment: Environment<'_>,

@@ -25,3 +25,6 @@ pub use document::{Document, Metrics, Placed, Read, read, read_text, schema};
 pub use server::{Config as Server, Count};
 pub use suggest::nearest;
 pub use tree::Step;
+
+/// Words of the document that the command line takes too.
+pub use crate::{listener::Address, upstream::Url};

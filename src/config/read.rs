@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
 /// Reads a node of the checked tree; what the schema could not say is reported at its place.
-pub fn read<T: DeserializeOwned>(node: &Node, schema: Schema<'_>) -> Result<T, Diagnostic> {
+pub(super) fn read<T: DeserializeOwned>(node: &Node, schema: Schema<'_>) -> Result<T, Diagnostic> {
     serde_path_to_error::deserialize(json(node, schema)).map_err(|error| {
         let steps: Vec<Step> = error.path().iter().map_while(step).collect();
         let place = node.nearest(&steps);

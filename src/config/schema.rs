@@ -5,19 +5,19 @@ use serde_json::{Map, Value};
 
 /// A part of a schema, with the whole for its references.
 #[derive(Clone, Copy, Debug)]
-pub struct Schema<'s> {
+pub(super) struct Schema<'s> {
     root: &'s Value,
     here: &'s Value,
 }
 
 impl<'s> Schema<'s> {
     /// The whole schema.
-    pub fn new(root: &'s Value) -> Self {
+    pub(super) fn new(root: &'s Value) -> Self {
         Self { root, here: root }
     }
 
     /// The schema of what stands at the end of the steps.
-    pub fn at(self, steps: &[Step]) -> Self {
+    pub(super) fn at(self, steps: &[Step]) -> Self {
         steps.iter().fold(self, |schema, step| {
             let branches = schema.branches();
             let below = match step {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 /// The lines of all files, in the order of reading.
 #[derive(Clone, Debug, Default)]
-pub struct Sources {
+pub(super) struct Sources {
     files: IndexMap<Arc<Path>, File>,
 }
 
 /// What must not be shown although it stands in the document.
 #[derive(Clone, Debug, Default)]
-pub struct Hidden {
+pub(super) struct Hidden {
     /// Lines that hold a written secret.
     pub(super) lines: HashSet<(Arc<Path>, u32)>,
     /// Keys whose values are secret, for files that could not be parsed.
@@ -29,7 +29,11 @@ struct File {
 
 impl Sources {
     /// Puts diagnostics in the order of the document and adds the source lines that may be seen.
-    pub fn arrange(&self, mut diagnostics: Vec<Diagnostic>, hidden: &Hidden) -> Vec<Diagnostic> {
+    pub(super) fn arrange(
+        &self,
+        mut diagnostics: Vec<Diagnostic>,
+        hidden: &Hidden,
+    ) -> Vec<Diagnostic> {
         for diagnostic in &mut diagnostics {
             let shown = diagnostic.position.as_ref().and_then(|place| self.line(place, hidden));
             diagnostic.source = shown.map(Into::into);

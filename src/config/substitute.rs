@@ -6,7 +6,7 @@ use crate::value::{Diagnostic, Problem};
 use std::path::Path;
 
 /// Where variables come from: for the process's own ones, `env::variable`.
-pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Replaces what is to be substituted in all scalars; a failed one is marked broken and reported.
 pub(super) fn substitute(

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// A value of the document with its place.
 #[derive(Clone, PartialEq)]
-pub struct Node {
+pub(super) struct Node {
     /// Where it begins.
     pub position: Position,
     /// What it holds.
@@ -19,7 +19,7 @@ pub struct Node {
 
 /// What a [`Node`] holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub(super) enum Value {
     /// Nothing, `null` or `~`.
     Null,
     /// `true` or `false`.
@@ -36,7 +36,7 @@ pub enum Value {
 
 /// A value of a map and the place of its key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Where the key stands.
     pub key: Position,
     /// The value.
@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// A scalar as it was written, for a number that is meant as text; `None` for a plain null.
-    pub fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::String(text) => Some(text),
             Value::Bool(_) | Value::Number(_) => Some(&self.text),
@@ -108,17 +108,17 @@ impl Node {
     }
 
     /// Whether it is a scalar that was written without quotes.
-    pub fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.written == Written::Plain && !matches!(self.value, Value::List(_) | Value::Map(_))
     }
 
     /// Whether its text came from a file that holds a secret and must not be shown.
-    pub fn is_secret(&self) -> bool {
+    pub(super) fn is_secret(&self) -> bool {
         self.written == Written::Secret
     }
 
     /// Whether it or anything below it is secret.
-    pub fn holds_secret(&self) -> bool {
+    pub(super) fn holds_secret(&self) -> bool {
         match &self.value {
             Value::List(items) => items.iter().any(Self::holds_secret),
             Value::Map(entries) => entries.values().any(|entry| entry.node.holds_secret()),
@@ -127,17 +127,17 @@ impl Node {
     }
 
     /// Whether its substitution failed, so that its value says nothing.
-    pub fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.written == Written::Broken
     }
 
     /// The folder of the document in which it stands.
-    pub fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.position.file.parent().unwrap_or(Path::new(""))
     }
 
     /// The entry of a key, if this is a map that has it.
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.value {
             Value::Map(entries) => entries.get(key),
             _ => None,
@@ -145,7 +145,7 @@ impl Node {
     }
 
     /// The entries of a map; none for anything else.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         let entries = match &self.value {
             Value::Map(entries) => Some(entries),
             _ => None,
@@ -154,7 +154,7 @@ impl Node {
     }
 
     /// The items of a list; none for anything else.
-    pub fn items(&self) -> &[Self] {
+    pub(super) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
             _ => &[],
@@ -162,12 +162,12 @@ impl Node {
     }
 
     /// The node at the end of the steps.
-    pub fn at(&self, steps: &[Step]) -> Option<&Self> {
+    pub(super) fn at(&self, steps: &[Step]) -> Option<&Self> {
         steps.iter().try_fold(self, |node, step| node.below(step))
     }
 
     /// The last node on the way of the steps that exists.
-    pub fn nearest(&self, steps: &[Step]) -> &Self {
+    pub(super) fn nearest(&self, steps: &[Step]) -> &Self {
         let mut node = self;
         for step in steps {
             match node.below(step) {
@@ -179,7 +179,7 @@ impl Node {
     }
 
     /// The place of the key that leads to the node at the end of the steps; an item has its own.
-    pub fn key_position(&self, steps: &[Step]) -> Option<&Position> {
+    pub(super) fn key_position(&self, steps: &[Step]) -> Option<&Position> {
         let Some((last, above)) = steps.split_last() else { return Some(&self.position) };
         let above = self.at(above)?;
         match last {

@@ -21,7 +21,9 @@ pub(super) const WORDS: Words<'static> = &[
     word::<upstream::Url>(),
 ];
 
-const fn word<W: Word>() -> (&'static str, fn(&str) -> Result<(), Problem>) {
+type Check = fn(&str) -> Result<(), Problem>;
+
+const fn word<W: Word>() -> (&'static str, Check) {
     (W::FORMAT, |text| text.parse::<W>().map(drop))
 }
 

@@ -27,7 +27,12 @@ pub struct Arrival {
 impl Arrival {
     /// An arrival on a connection, with a watch that is off.
     pub fn new(connection: Arc<Connection>) -> Arc<Self> {
-        Arc::new(Self { connection, watch: Watch::default(), entered: AtomicBool::new(false), broken: AtomicBool::new(false) })
+        Arc::new(Self {
+            connection,
+            watch: Watch::default(),
+            entered: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        })
     }
 
     /// Runs the engine's future so that [`Arrival::current`] finds this arrival inside it.

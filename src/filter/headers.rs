@@ -187,7 +187,8 @@ impl Headers {
     }
 
     pub(super) fn templates(&self) -> Vec<&Template> {
-        let sides = [&self.request.set, &self.request.append, &self.response.set, &self.response.append];
+        let sides =
+            [&self.request.set, &self.request.append, &self.response.set, &self.response.append];
         sides
             .into_iter()
             .flatten()

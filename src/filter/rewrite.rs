@@ -3,8 +3,8 @@
 use crate::exchange::Exchange;
 use crate::expr::{Escape, Template};
 use crate::value::Problem;
-use http::uri::PathAndQuery;
 use http::Uri;
+use http::uri::PathAndQuery;
 use indexmap::IndexMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use regex::Regex;
@@ -53,8 +53,7 @@ pub struct Query {
 }
 
 /// What a parameter's name keeps.
-const NAME: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The compiled filter.
 #[derive(Debug)]
@@ -100,6 +99,7 @@ impl Config {
 }
 
 impl Replacement {
+    #[expect(clippy::disallowed_methods, reason = "compiled with the document")]
     fn compile(&self) -> Result<Regex, Problem> {
         Regex::new(&self.pattern).map_err(|error| {
             Problem::new(

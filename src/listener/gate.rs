@@ -87,7 +87,10 @@ impl Gate {
 }
 
 impl Clients {
-    fn shard(&self, ip: IpAddr) -> Option<&Mutex<HashMap<IpAddr, u64, foldhash::fast::RandomState>>> {
+    fn shard(
+        &self,
+        ip: IpAddr,
+    ) -> Option<&Mutex<HashMap<IpAddr, u64, foldhash::fast::RandomState>>> {
         let last = match ip {
             IpAddr::V4(ip) => ip.octets().last().copied(),
             // Clients of one site differ in the first half of the address.

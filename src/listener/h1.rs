@@ -78,11 +78,7 @@ where
     }
 }
 
-async fn next<A, S: Transport>(
-    listener: &Listener<A>,
-    wire: &mut Wire<S>,
-    is_first: bool,
-) -> Next {
+async fn next<A, S: Transport>(listener: &Listener<A>, wire: &mut Wire<S>, is_first: bool) -> Next {
     let limits = &listener.entrance.limits;
     if !wait(wire, is_first, limits.header_timeout).await {
         return Next::Gone;

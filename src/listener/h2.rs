@@ -8,7 +8,7 @@ use crate::exchange::{Arrival, Cause, Connection};
 use bytes::Bytes;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, HttpSession, H2Options};
+use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession};
 use pingora::protocols::{Digest, GetSocketDigest, Ssl, Stream as EngineStream};
 use pingora::server::ShutdownWatch;
 use std::sync::Arc;
@@ -28,8 +28,11 @@ const SEND_BUFFER: usize = 256 * 1024;
 const MALFORMED: u32 = 32;
 
 /// Serves a connection to its end.
-pub(super) async fn serve<A, S>(listener: &Arc<Listener<A>>, wire: Box<Wire<S>>, drain: ShutdownWatch)
-where
+pub(super) async fn serve<A, S>(
+    listener: &Arc<Listener<A>>,
+    wire: Box<Wire<S>>,
+    drain: ShutdownWatch,
+) where
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport,
 {

@@ -103,7 +103,12 @@ fn has_version(head: &[u8]) -> bool {
     let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
     let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+        if major.is_ascii_digit() && minor.is_ascii_digit() && !is_ours(*major, *minor))
+}
+
+/// A line in a version of ours is malformed otherwise.
+fn is_ours(major: u8, minor: u8) -> bool {
+    matches!((major, minor), (b'1', b'0' | b'1'))
 }
 
 /// Origin form, absolute form, or the asterisk of OPTIONS (RFC 9112, 3.2), in visible ASCII.
@@ -213,10 +218,7 @@ mod tests {
     fn bodies_are_framed_one_way_only() {
         assert_eq!(with(""), Ok(Framing::Length(0)));
         assert_eq!(with("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
-        assert_eq!(
-            with("Transfer-Encoding: Chunked\r\n"),
-            Ok(Framing::Chunked(Chunks::Size(0)))
-        );
+        assert_eq!(with("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked(Chunks::Size(0))));
         for fields in [
             "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n",
             "Content-Length: 7\r\nContent-Length: 8\r\n",

@@ -87,8 +87,7 @@ impl Entry {
         if state == BUSY || state == ENDED || now.saturating_sub(state) < at_least {
             return;
         }
-        let ended =
-            self.state.compare_exchange(state, ENDED, Ordering::AcqRel, Ordering::Relaxed);
+        let ended = self.state.compare_exchange(state, ENDED, Ordering::AcqRel, Ordering::Relaxed);
         if ended.is_ok() {
             // The peer may have gone already; there is nothing to do about it.
             let _ = shutdown(self.descriptor, Shutdown::Read);

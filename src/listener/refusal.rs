@@ -30,12 +30,7 @@ pub(super) fn bytes(cause: Cause, id: &RequestId, head: &[u8]) -> Vec<u8> {
 }
 
 /// The access log's record of it, with what can be read of a broken head.
-pub(super) fn record(
-    connection: &Connection,
-    cause: Cause,
-    id: &RequestId,
-    head: &[u8],
-) -> Record {
+pub(super) fn record(connection: &Connection, cause: Cause, id: &RequestId, head: &[u8]) -> Record {
     let (method, target) = head::request_line(head);
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),

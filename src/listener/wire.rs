@@ -50,11 +50,10 @@ pub(super) struct Wire<S: Transport> {
 
 impl<S: Transport> Wire<S> {
     pub(super) fn new(io: S, arrival: Arc<Arrival>, slot: Slot) -> Box<Self> {
-        let tls = arrival
-            .connection
-            .tls
-            .as_ref()
-            .map(|tls| Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new())));
+        let tls =
+            arrival.connection.tls.as_ref().map(|tls| {
+                Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new()))
+            });
         Box::new(Self {
             slot,
             io,
@@ -172,11 +171,7 @@ impl<S: Transport> Wire<S> {
         Poll::Pending
     }
 
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.framing.is_done() {
             return self.poll_early(cx);
         }

@@ -5,12 +5,12 @@ use crate::exchange::{Cause, Client, Connection, Target};
 use crate::net::hop;
 use crate::route::table::{Outcome, Request};
 use crate::runtime::Snapshot;
+use http::Version;
 use http::header::{self, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
-use http::Version;
+use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::Result;
 
 /// Accepts a request or ends it with its cause.
 pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
@@ -58,8 +58,7 @@ fn read(
         return Err(Cause::UriTooLong);
     }
     let empty = HeaderValue::from_static("");
-    let target =
-        Target::new(target, host.as_ref().unwrap_or(&empty)).ok_or(Cause::BadRequest)?;
+    let target = Target::new(target, host.as_ref().unwrap_or(&empty)).ok_or(Cause::BadRequest)?;
     let is_upgrade = hop::upgrade(request).is_some();
     if !is_upgrade && request.headers.contains_key(header::UPGRADE) {
         // The engine takes the field alone for an upgrade.

@@ -117,8 +117,7 @@ impl Ctx {
     ) -> Option<T> {
         let (arrival, accepted, route) =
             (self.arrival.as_deref()?, self.accepted.as_ref()?, self.route.as_deref()?);
-        let captured =
-            OfRoute { route, captures: &self.captures, path: accepted.target.path() };
+        let captured = OfRoute { route, captures: &self.captures, path: accepted.target.path() };
         let mut exchange = Exchange {
             connection: &arrival.connection,
             client: &accepted.client,

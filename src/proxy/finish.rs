@@ -5,19 +5,14 @@ use super::failure;
 use crate::exchange::Cause;
 use crate::observe::access::{Client, Record, Sender};
 use crate::route::{Ended, Target};
-use http::header::{self, HeaderMap, HeaderName};
 use http::Version;
+use http::header::{self, HeaderMap, HeaderName};
 use pingora::Error;
 use pingora::proxy::Session;
 use std::time::Instant;
 
 /// Counts an exchange and sends its record to the access log.
-pub(super) fn finish(
-    session: &mut Session,
-    error: Option<&Error>,
-    ctx: &mut Ctx,
-    access: &Sender,
-) {
+pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx, access: &Sender) {
     if let Some(watch) = ctx.watch() {
         watch.reset();
     }

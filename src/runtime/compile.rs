@@ -106,7 +106,10 @@ impl Compiler<'_> {
         certificates
     }
 
-    fn listeners(&mut self, certificates: &IndexMap<String, Certificate>) -> IndexMap<String, Entry> {
+    fn listeners(
+        &mut self,
+        certificates: &IndexMap<String, Certificate>,
+    ) -> IndexMap<String, Entry> {
         let mut entries = IndexMap::new();
         for name in self.document.names("listeners") {
             self.retained.number(name);
@@ -119,7 +122,10 @@ impl Compiler<'_> {
             };
             if value.protocols.as_ref().is_some_and(Vec::is_empty) {
                 let remedy = "name h1, h2 or both, or leave `protocols` out";
-                self.fail(&below(steps, "protocols"), Problem::new("no protocol is spoken", remedy));
+                self.fail(
+                    &below(steps, "protocols"),
+                    Problem::new("no protocol is spoken", remedy),
+                );
             }
             let entrance = Arc::new(Entrance {
                 name: name.as_str().into(),
@@ -330,8 +336,8 @@ impl Compiler<'_> {
 
     fn unknown(&mut self, section: &'static str, kind: &str, name: &str, steps: &[Step]) {
         let known = self.document.names(section);
-        if known.iter().any(|known| known == name) {
-            // It is there but broken, and that was said already.
+        if known.iter().any(|known| known == name) || !self.document.is_whole() {
+            // It is there but broken, or in a file that is, and that was said already.
             return;
         }
         let remedy = match nearest(name, known.iter().map(String::as_str)) {
@@ -367,7 +373,8 @@ fn item(steps: &[Step], place: usize) -> Vec<Step> {
 
 /// The items of a list with their ways.
 fn place<T: Clone>(items: &[T], steps: &[Step]) -> Vec<Placed<T>> {
-    let placed = |(index, value): (usize, &T)| Placed { value: value.clone(), steps: item(steps, index) };
+    let placed =
+        |(index, value): (usize, &T)| Placed { value: value.clone(), steps: item(steps, index) };
     items.iter().enumerate().map(placed).collect()
 }
 

@@ -2,9 +2,9 @@
 
 use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
-use crate::observe::access::{self, Writer};
 use crate::observe::Registry;
-use crate::runtime::{Compiled, Entry};
+use crate::observe::access::{self, Writer};
+use crate::runtime::Entry;
 use crate::value::{Diagnostic, OneOrMany, Problem};
 use indexmap::IndexMap;
 use std::io;
@@ -38,7 +38,8 @@ impl<'a> Bindings<'a> {
             all.listeners.push((bound, entry));
         }
         if let Some(admin) = &document.admin {
-            all.admin = all.addresses(document, super::ADMIN, &admin.value.address, &admin.steps)?;
+            all.admin =
+                all.addresses(document, super::ADMIN, &admin.value.address, &admin.steps)?;
         }
         Ok(all)
     }

@@ -69,7 +69,8 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
         .into_iter()
         .map(|(bound, entry)| {
             let (config, entrance) = (&entry.config, entry.entrance.clone());
-            let listener = Listener::new(config, entrance, entry.tls.clone(), proxy.clone(), &shared);
+            let listener =
+                Listener::new(config, entrance, entry.tls.clone(), proxy.clone(), &shared);
             (bound, Arc::new(listener))
         })
         .flat_map(|(bound, listener)| {

@@ -44,14 +44,16 @@ impl Signals {
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let (mut terminate, mut interrupt) =
-            match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-                (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-                (Err(error), _) | (_, Err(error)) => {
-                    tracing::error!(%error, "signals cannot be heard; only SIGKILL ends this process");
-                    std::future::pending().await
-                }
-            };
+        let (mut terminate, mut interrupt) = match (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "signals cannot be heard; only SIGKILL ends this process");
+                std::future::pending().await
+            }
+        };
         either(&mut terminate, &mut interrupt).await;
         tokio::select! {
             () = self.drain() => {}

@@ -57,12 +57,8 @@ fn files(names: &[String], folder: &Path) -> (PathBuf, PathBuf) {
 
 fn write(folder: &Path, chain: &Path, key: &Path, pem: &Pem) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(key)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(key)?;
     file.write_all(pem.key.as_bytes())?;
     fs::write(chain, &pem.chain)
 }

@@ -48,9 +48,7 @@ impl Metrics {
             failures: Cause::ALL
                 .iter()
                 .filter(|cause| cause.is_upstream())
-                .map(|cause| {
-                    (*cause, self.failures.handle(&[upstream, endpoint, cause.name()]))
-                })
+                .map(|cause| (*cause, self.failures.handle(&[upstream, endpoint, cause.name()])))
                 .collect(),
         }
     }

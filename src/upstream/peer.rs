@@ -31,8 +31,7 @@ impl Template {
     /// A template for an address of a member; `None` if a unix path cannot be one.
     pub(super) fn new(url: &Url, address: &Address, config: &config::Config) -> Option<Self> {
         let mut peer = match address {
-            // A socket address needs no look-up, so this neither blocks nor fails.
-            Address::Tcp(address) => HttpPeer::new(*address, url.is_tls(), sni(url, address.ip())),
+            Address::Tcp(address) => tcp(*address, url.is_tls(), sni(url, address.ip())),
             Address::Unix(path) => HttpPeer::new_uds(path.to_str()?, false, String::new()).ok()?,
         };
         let alpn = match (config.protocol, url.is_tls()) {
@@ -98,6 +97,11 @@ fn age(longest: Duration) -> u64 {
     let period = longest.as_millis().max(1);
     let periods = START.elapsed().as_millis() / period;
     u64::try_from(periods).unwrap_or_default() & 0xff_ffff_ffff_ffff
+}
+
+#[expect(clippy::disallowed_methods, reason = "an address needs no look-up: it cannot fail")]
+fn tcp(address: std::net::SocketAddr, is_tls: bool, sni: String) -> HttpPeer {
+    HttpPeer::new(address, is_tls, sni)
 }
 
 fn sni(url: &Url, ip: std::net::IpAddr) -> String {

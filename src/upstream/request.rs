@@ -2,8 +2,8 @@
 
 use crate::exchange::{Client, Connection};
 use crate::net::{forwarded, hop};
-use http::header::{self, HeaderName, HeaderValue};
 use http::Version;
+use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
 
@@ -86,7 +86,8 @@ fn tell_of_client(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora:
         request.insert_header(HOST, host)?;
     }
     if let Some(prefix) = facts.stripped_prefix {
-        let before = if told { joined(request, &PREFIX).unwrap_or_default() } else { String::new() };
+        let before =
+            if told { joined(request, &PREFIX).unwrap_or_default() } else { String::new() };
         request.insert_header(PREFIX, format!("{before}{prefix}"))?;
     }
     Ok(())

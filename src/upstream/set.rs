@@ -53,7 +53,8 @@ pub struct Picked {
 impl Upstream {
     /// Compiles an upstream. Endpoints that are names have no address before [`Self::follow`].
     pub fn new(name: Arc<str>, config: Config, states: Arc<States>, metrics: Metrics) -> Arc<Self> {
-        let upstream = Self { name, config, states, metrics, set: ArcSwap::from_pointee(Set::none()) };
+        let upstream =
+            Self { name, config, states, metrics, set: ArcSwap::from_pointee(Set::none()) };
         upstream.rebuild(&[]);
         Arc::new(upstream)
     }
@@ -165,7 +166,11 @@ impl Picked {
 
 impl Set {
     fn none() -> Self {
-        Self { candidates: Vec::new(), members: Vec::new(), balancer: Box::new(RoundRobin::new(&[])) }
+        Self {
+            candidates: Vec::new(),
+            members: Vec::new(),
+            balancer: Box::new(RoundRobin::new(&[])),
+        }
     }
 }
 

@@ -102,7 +102,6 @@ fn write_all<'a>(out: &mut impl Write, bytes: &'a [u8]) -> Result<(), (io::Error
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test may block")]
 mod tests {
     use super::*;
 

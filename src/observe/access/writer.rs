@@ -202,5 +202,4 @@ pub(super) fn pause(time: Duration) {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test may block")]
 mod tests;

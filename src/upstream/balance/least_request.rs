@@ -9,21 +9,21 @@ use std::cmp::Ordering;
 /// Two are drawn instead of all compared: the cost does not grow with the upstream, and the cores
 /// do not all run to the same endpoint at once. When both are as busy the first drawn wins, so
 /// that an idle upstream is shared by weight.
-pub struct LeastRequest<C = Thread> {
+pub(crate) struct LeastRequest<C = Thread> {
     tiers: Tiers<Shares>,
     chance: C,
 }
 
 impl LeastRequest {
     /// A balancer over these candidates.
-    pub fn new(candidates: &[Candidate]) -> Self {
+    pub(crate) fn new(candidates: &[Candidate]) -> Self {
         Self::with_chance(candidates, Thread)
     }
 }
 
 impl<C: Chance> LeastRequest<C> {
     /// A balancer whose chance is given.
-    pub fn with_chance(candidates: &[Candidate], chance: C) -> Self {
+    pub(crate) fn with_chance(candidates: &[Candidate], chance: C) -> Self {
         Self { tiers: Tiers::new(candidates, Shares::new), chance }
     }
 }

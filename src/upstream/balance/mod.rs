@@ -7,10 +7,10 @@ mod round_robin;
 mod shares;
 mod tried;
 
-pub use chance::{Chance, Thread};
-pub use least_request::LeastRequest;
-pub use random::Random;
-pub use round_robin::RoundRobin;
+pub(super) use chance::{Chance, Thread};
+pub(super) use least_request::LeastRequest;
+pub(super) use random::Random;
+pub(super) use round_robin::RoundRobin;
 pub use tried::Tried;
 
 use super::endpoint::Endpoint;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// An endpoint that a balancer may pick.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// The living endpoint.
     pub endpoint: Arc<Endpoint>,
     /// Its share of the traffic in relation to the others'; with 0 it is never picked.
@@ -28,7 +28,7 @@ pub struct Candidate {
 }
 
 /// Picks an endpoint for one attempt, without waiting and without allocation.
-pub trait Balance: Send + Sync {
+pub(super) trait Balance: Send + Sync {
     /// The index of a candidate that is not in `tried`, a primary as long as there is one.
     ///
     /// `candidates` are those the balancer was built from. `None` means that none is left.

@@ -4,21 +4,21 @@ use super::shares::Shares;
 use super::{Balance, Candidate, Chance, Thread, Tiers, Tried};
 
 /// Picks by weighted chance.
-pub struct Random<C = Thread> {
+pub(crate) struct Random<C = Thread> {
     tiers: Tiers<Shares>,
     chance: C,
 }
 
 impl Random {
     /// A balancer over these candidates.
-    pub fn new(candidates: &[Candidate]) -> Self {
+    pub(crate) fn new(candidates: &[Candidate]) -> Self {
         Self::with_chance(candidates, Thread)
     }
 }
 
 impl<C: Chance> Random<C> {
     /// A balancer whose chance is given.
-    pub fn with_chance(candidates: &[Candidate], chance: C) -> Self {
+    pub(crate) fn with_chance(candidates: &[Candidate], chance: C) -> Self {
         Self { tiers: Tiers::new(candidates, Shares::new), chance }
     }
 }

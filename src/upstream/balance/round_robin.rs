@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// says, as evenly spread as can be. Weights are first reduced by their common divisor; if their
 /// sum still exceeds 4096 they are scaled down to about as many turns, each candidate keeping one
 /// at least, and shares are off by less than one turn.
-pub struct RoundRobin {
+pub(crate) struct RoundRobin {
     tiers: Tiers<Cycle>,
 }
 
 impl RoundRobin {
     /// A balancer over these candidates, beginning with the heaviest.
-    pub fn new(candidates: &[Candidate]) -> Self {
+    pub(crate) fn new(candidates: &[Candidate]) -> Self {
         Self { tiers: Tiers::new(candidates, Cycle::new) }
     }
 }
