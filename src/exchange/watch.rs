@@ -4,14 +4,13 @@
 //! activity in either direction starts it anew. The proxy sets phases and tells of activity; our
 //! downstream IO asks whether the exchange is overdue whenever it is polled, and fails then.
 
+use nix::time::{ClockId, clock_gettime};
 use std::pin::Pin;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::Sleep;
 
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 const NEVER: u64 = u64::MAX;
 
 /// What an exchange waits for.
@@ -48,7 +47,7 @@ pub struct Watch {
     phase: AtomicU8,
     /// The phase in which the silence was too long, 0 while none was.
     overdue: AtomicU8,
-    /// Milliseconds since the process started.
+    /// When something last happened, in milliseconds of [`now`].
     last: AtomicU64,
     /// Milliseconds.
     silence: AtomicU64,
@@ -131,11 +130,12 @@ impl Timer {
             if due == NEVER {
                 return Poll::Pending;
             }
-            if now() >= due {
+            let now = now();
+            if now >= due {
                 watch.expire();
                 return Poll::Ready(());
             }
-            let at = tokio::time::Instant::from_std(*START + Duration::from_millis(due));
+            let at = tokio::time::Instant::now() + Duration::from_millis(due - now);
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
             if sleep.deadline() > at || sleep.is_elapsed() {
                 sleep.as_mut().reset(at);
@@ -148,16 +148,19 @@ impl Timer {
     }
 }
 
-/// Milliseconds since the process started.
+/// Milliseconds since the machine started, by the coarse clock: an exchange asks often, and the few
+/// milliseconds it lags behind are nothing to a timeout.
 fn now() -> u64 {
-    // A process does not live for 2^64 milliseconds.
-    START.elapsed().as_millis() as u64
+    // The clock is there on every Linux; a negative time is not.
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map(Duration::from);
+    time.unwrap_or_default().as_millis() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use std::time::Instant;
 
     async fn overdue(watch: &Watch) -> Duration {
         let mut timer = Timer::default();

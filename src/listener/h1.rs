@@ -53,7 +53,8 @@ where
             Next::Gone => return None,
             Next::Refused(cause, head) => {
                 let reply = listener.refuse(&wire.arrival().connection, cause, &head);
-                wire.send_last(&reply).await;
+                // Boxed: every connection would keep room for it.
+                Box::pin(wire.send_last(&reply)).await;
                 return None;
             }
         };
@@ -89,16 +90,27 @@ async fn next<A, S: Transport>(listener: &Listener<A>, wire: &mut Wire<S>, is_fi
     if let Some(next) = read(listener, wire, &mut buffer, &mut scan).await {
         return next;
     }
-    let rest = async {
+    // Boxed: a head in pieces is rare, and every connection would keep room for it.
+    Box::pin(rest(listener, wire, buffer, scan)).await
+}
+
+/// Reads the rest of a head that came in pieces, within the head's whole time.
+async fn rest<A, S: Transport>(
+    listener: &Listener<A>,
+    wire: &mut Wire<S>,
+    mut buffer: BytesMut,
+    mut scan: Scan,
+) -> Next {
+    let reading = async {
         loop {
             if let Some(next) = read(listener, wire, &mut buffer, &mut scan).await {
                 return next;
             }
         }
     };
-    match limits.header_timeout {
-        None => rest.await,
-        Some(deadline) => match tokio::time::timeout(deadline, rest).await {
+    match listener.entrance.limits.header_timeout {
+        None => reading.await,
+        Some(deadline) => match tokio::time::timeout(deadline, reading).await {
             Ok(next) => next,
             Err(_) => Next::Refused(Cause::RequestTimeout, buffer),
         },

@@ -29,8 +29,19 @@ pub(super) fn bytes(cause: Cause, id: &RequestId, head: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The wall clock, for the log.
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The access log's record of it, with what can be read of a broken head.
-pub(super) fn record(connection: &Connection, cause: Cause, id: &RequestId, head: &[u8]) -> Record {
+pub(super) fn record(
+    connection: &Connection,
+    cause: Cause,
+    id: &RequestId,
+    head: &[u8],
+    time: SystemTime,
+) -> Record {
     let (method, target) = head::request_line(head);
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -38,8 +49,8 @@ pub(super) fn record(connection: &Connection, cause: Cause, id: &RequestId, head
     };
     let some = |text: &str| (!text.is_empty()).then(|| Box::from(text));
     Record {
-        time: SystemTime::now(),
-        request_id: id.to_string().into(),
+        time,
+        request_id: id.clone(),
         client: connection.peer.map_or(Client::Unix, |p| IpAddr::to_canonical(&p.ip()).into()),
         listener: connection.entrance.name.clone(),
         route: None,

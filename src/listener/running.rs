@@ -90,10 +90,11 @@ impl<A> Listener<A> {
         cause: Cause,
         head: &[u8],
     ) -> RequestId {
-        let id = RequestId::new();
+        let now = refusal::now();
+        let id = RequestId::new(now);
         self.metrics.count_refused(cause);
         if self.access.is_on() {
-            self.access.record(refusal::record(connection, cause, &id, head));
+            self.access.record(refusal::record(connection, cause, &id, head, now));
         }
         id
     }

@@ -55,16 +55,18 @@ pub(super) struct Attempt {
 }
 
 impl Ctx {
-    pub(super) fn new() -> Self {
+    /// Boxed: the engine moves it from future to future.
+    pub(super) fn new() -> Box<Self> {
         let arrival = Arrival::current();
         if let Some(arrival) = &arrival {
             arrival.enter();
         }
-        Self {
+        let time = SystemTime::now();
+        Box::new(Self {
             arrival,
-            time: SystemTime::now(),
+            time,
             started: Instant::now(),
-            id: RequestId::new(),
+            id: RequestId::new(time),
             accepted: None,
             route: None,
             captures: Captures::default(),
@@ -76,7 +78,7 @@ impl Ctx {
             attempts: 0,
             received: 0,
             cause: None,
-        }
+        })
     }
 
     pub(super) fn connection(&self) -> Option<&Connection> {

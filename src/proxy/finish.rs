@@ -45,7 +45,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     };
     access.record(Record {
         time: ctx.time,
-        request_id: ctx.id.to_string().into(),
+        request_id: ctx.id.clone(),
         client,
         listener: connection.entrance.name.clone(),
         route: ctx.route.as_ref().map(|route| route.name.clone()),

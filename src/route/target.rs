@@ -28,7 +28,8 @@ pub enum Target {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "redirect")]
 pub struct RedirectConfig {
-    /// The address, a template: `https://{request.host}{request.path}`.
+    /// The address, a template: `https://{request.host}{request.path}?{request.query}`. A `?` that
+    /// nothing follows is left out.
     pub to: Template,
     /// 301, 302, 303, 307 or 308. Default: 308.
     #[serde(default = "permanent")]
@@ -87,6 +88,10 @@ impl Redirect {
     pub fn reply(&self, exchange: &Exchange<'_>) -> Reply {
         let mut to = String::new();
         self.to.render(exchange, Escape::UrlPath, &mut to);
+        if to.ends_with('?') {
+            // `...{request.path}?{request.query}` for a request without a query.
+            to.pop();
+        }
         let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
         Reply::new(self.status).header(header::LOCATION, to)
     }

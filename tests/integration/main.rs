@@ -9,5 +9,6 @@
     reason = "a test may fail, may wait, and has no consumer"
 )]
 
+mod docs;
 mod language;
 mod support;

@@ -1,5 +1,6 @@
 //! What the access log says of an exchange.
 
+use crate::exchange::RequestId;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub struct Record {
     /// When the request arrived.
     pub time: SystemTime,
     /// The id of the request.
-    pub request_id: Box<str>,
+    pub request_id: RequestId,
     /// Who sent it.
     pub client: Client,
     /// The listener it came in by.
@@ -85,7 +86,7 @@ impl Record {
     pub(super) fn full() -> Self {
         Self {
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_261_202_123),
-            request_id: "0192-id".into(),
+            request_id: RequestId::given("0192-id").unwrap(),
             client: Client::Ip([203, 0, 113, 7].into()),
             listener: "web".into(),
             route: Some("shop".into()),

@@ -1,10 +1,11 @@
 //! Clients: where requests go and how, and one request on a connection of its own.
 
+use super::flow::Flow;
 use super::h2::H2;
 use super::raw::Raw;
 use super::response::{Broken, Response};
 use super::tls::{self, Agreed, Tls};
-use super::wire::{Headers, Stream};
+use super::wire::{Headers, Stream, chunk, last_chunk};
 use super::within;
 use bytes::Bytes;
 use std::fmt;
@@ -16,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite};
 pub struct Client {
     address: String,
     tls: Option<Tls>,
-    h2: bool,
+    pub(super) h2: bool,
 }
 
 impl Client {
@@ -130,13 +131,13 @@ impl Client {
 /// A request to fill in and send.
 #[derive(Clone)]
 pub struct Request {
-    client: Client,
+    pub(super) client: Client,
     pub(super) method: String,
     pub(super) target: String,
     host: Option<String>,
     pub(super) headers: Headers,
     pub(super) body: Option<Bytes>,
-    chunked: bool,
+    pub(super) chunked: bool,
     pub(super) trailers: Headers,
     version: &'static str,
 }
@@ -201,27 +202,38 @@ impl Request {
         .await
     }
 
+    /// Sends the head, and leaves the rest to the test: the body, if [`Self::chunked`] or a
+    /// `Content-Length` announces one, and the answer.
+    pub async fn open(self) -> Flow {
+        Flow::open(self).await
+    }
+
     /// The request as HTTP/1 sends it.
     pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head();
+        if self.chunked {
+            for piece in self.body.iter().flat_map(|body| body.chunks(16 * 1024)) {
+                bytes.extend(chunk(piece));
+            }
+            bytes.extend(last_chunk(&self.trailers));
+        } else {
+            bytes.extend(self.body.iter().flatten());
+        }
+        bytes
+    }
+
+    /// The head as HTTP/1 sends it.
+    pub(super) fn head(&self) -> Vec<u8> {
         let mut head = self.headers.clone();
-        let mut body = Vec::new();
         if head.one("host").is_none() {
             head.0.insert(0, ("Host".to_owned(), self.authority()));
         }
         if self.chunked {
             head.push("Transfer-Encoding", "chunked");
-            for chunk in self.body.iter().flat_map(|body| body.chunks(16 * 1024)) {
-                body.extend(format!("{:x}\r\n", chunk.len()).bytes());
-                body.extend(chunk);
-                body.extend(b"\r\n");
-            }
-            body.extend(format!("0\r\n{}\r\n", self.trailers).bytes());
-        } else if let Some(bytes) = &self.body {
-            head.push("Content-Length", bytes.len());
-            body.extend(bytes);
+        } else if let Some(body) = &self.body {
+            head.push("Content-Length", body.len());
         }
-        let line = format!("{} {} {}", self.method, self.target, self.version);
-        [format!("{line}\r\n{head}\r\n").into_bytes(), body].concat()
+        format!("{} {} {}\r\n{head}\r\n", self.method, self.target, self.version).into_bytes()
     }
 
     pub(super) fn authority(&self) -> String {

@@ -1,5 +1,6 @@
 //! The edge under test: the real binary with a document of the test's own.
 
+use super::certs::Authority;
 use super::client::{Client, Request};
 use super::document::{complete, dedent, fill};
 use super::eventually;
@@ -54,6 +55,13 @@ impl Builder {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Trusts an authority with the certificates of endpoints, as if the system did.
+    pub fn trusting(self, authority: &Authority) -> Self {
+        let path = self.folder.path().join("authority.pem");
+        let variable = path.to_str().expect("a path").to_owned();
+        self.file("authority.pem", &authority.pem).env("SSL_CERT_FILE", &variable)
     }
 
     /// Takes the document as it is, without completing it.

@@ -85,8 +85,8 @@ impl H2 {
         self.connection.abort();
     }
 
-    pub(super) async fn try_send(&mut self, request: Request) -> Result<Response, Broken> {
-        let before = |e: h2::Error| Broken::BeforeHead(e.to_string());
+    /// The head of a request as HTTP/2 sends it.
+    pub(super) fn head(&mut self, request: &Request) -> http::Request<()> {
         self.authority = request.authority();
         let uri = format!("{}://{}{}", self.scheme, self.authority, request.target);
         let mut head = http::Request::builder().method(request.method.as_str()).uri(uri);
@@ -96,7 +96,12 @@ impl H2 {
         if let Some(body) = &request.body {
             head = head.header("content-length", body.len());
         }
-        let head = head.body(()).expect("a request that HTTP/2 can say");
+        head.body(()).expect("a request that HTTP/2 can say")
+    }
+
+    pub(super) async fn try_send(&mut self, request: Request) -> Result<Response, Broken> {
+        let before = |e: h2::Error| Broken::BeforeHead(e.to_string());
+        let head = self.head(&request);
         let bare = request.body.is_none() && request.trailers.0.is_empty();
         let mut exchange = self.try_begin(head, bare).await.map_err(before)?;
         if bare {

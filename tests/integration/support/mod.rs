@@ -14,6 +14,7 @@ mod certs;
 mod client;
 mod document;
 mod edge;
+mod flow;
 mod h2;
 mod origin;
 mod peers;
@@ -27,9 +28,10 @@ mod wire;
 pub use certs::{Authority, Certificate};
 pub use client::{Client, Request};
 pub use edge::{Edge, edge};
+pub use flow::Flow;
 pub use h2::{Exchange, H2};
-pub use origin::{Origin, Received, Seen, origin};
-pub use peers::{Finished, node, python, tool};
+pub use origin::{Builder as OriginBuilder, Origin, Received, Seen, origin};
+pub use peers::{Finished, node, python, start_node, tool};
 pub use process::{Output, Process, Signal};
 pub use raw::Raw;
 pub use reply::{Feed, Gate, Reply};
@@ -48,6 +50,15 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited {DEADLINE:?} for {what}"),
+    }
+}
+
+/// Does something so many times, this long apart; for what a test must not do all at once.
+pub async fn paced(times: usize, apart: Duration, mut step: impl AsyncFnMut(usize)) {
+    let mut pace = tokio::time::interval(apart);
+    for n in 0..times {
+        pace.tick().await;
+        step(n).await;
     }
 }
 

@@ -8,11 +8,12 @@ mod serving;
 pub use seen::{Received, Seen};
 
 use super::certs::Certificate;
-use super::reply::Reply;
+use super::reply::{Gate, Reply};
 use super::{tls, within};
 use bytes::Bytes;
 use serving::{Serving, accept_tcp, accept_unix};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,14 @@ use tokio::task::JoinHandle;
 /// A server to script; it speaks HTTP/1 in clear text on `127.0.0.1` unless told otherwise.
 pub fn origin() -> Builder {
     Builder {
-        script: Script { paths: Vec::new(), any: None, before_body: false, idle: None },
-        place: Place::Tcp,
+        script: Script {
+            paths: Vec::new(),
+            any: None,
+            before_body: false,
+            reads_body: None,
+            idle: None,
+        },
+        place: Place::Tcp(([127, 0, 0, 1], 0).into()),
         conduct: Conduct::Serve,
         security: None,
         h2c: false,
@@ -43,7 +50,7 @@ pub struct Builder {
 }
 
 enum Place {
-    Tcp,
+    Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
@@ -58,6 +65,7 @@ struct Script {
     paths: Vec<(String, Handler)>,
     any: Option<Handler>,
     before_body: bool,
+    reads_body: Option<Gate>,
     idle: Option<Duration>,
 }
 
@@ -119,6 +127,12 @@ impl Builder {
         self
     }
 
+    /// Leaves bodies unread until the gate opens.
+    pub fn reads_body_after(mut self, gate: &Gate) -> Self {
+        self.script.reads_body = Some(gate.clone());
+        self
+    }
+
     /// Closes a connection on which no request came for so long.
     pub fn idle(mut self, time: Duration) -> Self {
         self.script.idle = Some(time);
@@ -139,6 +153,12 @@ impl Builder {
     /// Speaks TLS, with these protocols by ALPN.
     pub fn tls_with(mut self, certificate: &Certificate, alpn: &[&'static str]) -> Self {
         self.security = Some((certificate.clone(), alpn.to_vec()));
+        self
+    }
+
+    /// Listens on this address, such as `[::1]:0`.
+    pub fn at(mut self, address: impl fmt::Display) -> Self {
+        self.place = Place::Tcp(address.to_string().parse().expect("an address"));
         self
     }
 
@@ -166,9 +186,13 @@ impl Builder {
                 let task = tokio::spawn(accept_unix(listener, serving));
                 (format!("unix:{}", path.display()), Some(task))
             }
-            Place::Tcp => {
-                let socket = TcpSocket::new_v4().expect("a socket");
-                socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+            Place::Tcp(address) => {
+                let socket = match address {
+                    SocketAddr::V4(_) => TcpSocket::new_v4(),
+                    SocketAddr::V6(_) => TcpSocket::new_v6(),
+                };
+                let socket = socket.expect("a socket");
+                socket.bind(address).expect("a port");
                 let address = socket.local_addr().expect("an address");
                 let task = if conduct == Conduct::Refuse {
                     // Bound and not listening: connects fail, and nobody else gets the port.

@@ -41,6 +41,13 @@ pub async fn node(script: &str, arguments: &[&str]) -> Finished {
     finish(command).await
 }
 
+/// Starts a script of `tests/peers` that goes on until it is dropped, such as a server.
+pub fn start_node(script: &str, arguments: &[&str]) -> Process {
+    let mut command = Command::new("node");
+    command.arg(root().join("tests/peers").join(script)).args(arguments);
+    Process::start(command)
+}
+
 /// Runs a Python program with the packages of `tests/peers/requirements.txt`.
 pub async fn python(program: impl AsRef<Path>, arguments: &[&str]) -> Finished {
     let mut command = Command::new(root().join("target/peers/venv/bin/python"));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 /// A raw HTTP/1 connection.
 pub struct Raw {
-    reader: Reader,
+    pub(super) reader: Reader,
     writer: Writer,
     /// What the TLS handshake agreed on.
     pub agreed: Option<Agreed>,

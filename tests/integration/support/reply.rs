@@ -172,7 +172,7 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn opened(&self) {
+    pub(super) async fn opened(&self) {
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }
@@ -185,6 +185,8 @@ pub struct Feed(Arc<watch::Sender<Fed>>);
 struct Fed {
     pieces: Vec<Bytes>,
     ended: bool,
+    /// Of the one who is furthest.
+    sent: usize,
 }
 
 impl Feed {
@@ -203,8 +205,17 @@ impl Feed {
         self.0.send_modify(|fed| fed.ended = true);
     }
 
-    /// The n-th piece, when it comes; `None` if the body ends before.
+    /// How many pieces an origin has handed to the system so far.
+    pub fn sent(&self) -> usize {
+        self.0.borrow().sent
+    }
+
+    /// The n-th piece, when it comes; `None` if the body ends before. All before it were sent.
     pub(super) async fn piece(&self, n: usize) -> Option<Bytes> {
+        self.0.send_if_modified(|fed| {
+            fed.sent = fed.sent.max(n);
+            false
+        });
         let mut fed = self.0.subscribe();
         let fed = fed.wait_for(|fed| fed.ended || n < fed.pieces.len()).await.ok()?;
         fed.pieces.get(n).cloned()

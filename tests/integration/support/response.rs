@@ -80,6 +80,29 @@ impl Broken {
 
 /// Reads the next answer to a request of this method.
 pub(super) async fn read_response(reader: &mut Reader, method: &str) -> Result<Response, Broken> {
+    let (mut response, mut framing) = read_head(reader, method).await?;
+    let mut body = Vec::new();
+    let mut trailers = Headers::default();
+    let ended = loop {
+        match reader.piece(&mut framing, &mut trailers).await {
+            Ok(Some(piece)) => body.extend(piece),
+            Ok(None) => break Ok(()),
+            Err(e) => break Err(e),
+        }
+    };
+    response.body = body.into();
+    response.trailers = trailers;
+    match ended {
+        Ok(()) => Ok(response),
+        Err(e) => Err(Broken::InBody(Box::new(response), e.to_string())),
+    }
+}
+
+/// Reads the next answer up to its body, and says how that is framed.
+pub(super) async fn read_head(
+    reader: &mut Reader,
+    method: &str,
+) -> Result<(Response, Framing), Broken> {
     let before = |e: std::io::Error| Broken::BeforeHead(e.to_string());
     let mut response = Response::default();
     let head = loop {
@@ -97,21 +120,5 @@ pub(super) async fn read_response(reader: &mut Reader, method: &str) -> Result<R
     response.raw = head.raw.clone();
     let bodiless = method == "HEAD" || matches!(response.status, 101 | 204 | 304);
     let framing = if bodiless { Ok(Framing::Length(0)) } else { head.framing(Framing::Close) };
-    let mut framing = framing.map_err(before)?;
-
-    let mut body = Vec::new();
-    let mut trailers = Headers::default();
-    let ended = loop {
-        match reader.piece(&mut framing, &mut trailers).await {
-            Ok(Some(piece)) => body.extend(piece),
-            Ok(None) => break Ok(()),
-            Err(e) => break Err(e),
-        }
-    };
-    response.body = body.into();
-    response.trailers = trailers;
-    match ended {
-        Ok(()) => Ok(response),
-        Err(e) => Err(Broken::InBody(Box::new(response), e.to_string())),
-    }
+    Ok((response, framing.map_err(before)?))
 }

@@ -225,6 +225,9 @@ impl Reader {
 
     /// Reads more, and says how much.
     pub async fn fill(&mut self) -> Result<usize> {
+        if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(16 * 1024);
+        }
         self.half.read_buf(&mut self.buffer).await
     }
 
@@ -269,6 +272,20 @@ impl Reader {
             }
         }
     }
+}
+
+/// A chunk of a body.
+pub fn chunk(bytes: &[u8]) -> Vec<u8> {
+    // An empty chunk would end the body.
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// The end of a body in chunks.
+pub fn last_chunk(trailers: &Headers) -> Vec<u8> {
+    format!("0\r\n{trailers}\r\n").into_bytes()
 }
 
 /// Where a sequence of bytes begins.

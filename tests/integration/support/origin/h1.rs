@@ -3,7 +3,9 @@
 use super::seen::{Received, Record};
 use super::serving::{By, Serving, reset_on_close, settle};
 use crate::support::reply::{Body, Ending, Reply};
-use crate::support::wire::{self, Framing, Head, Headers, Reader, Stream, Writer};
+use crate::support::wire::{
+    self, Framing, Head, Headers, Reader, Stream, Writer, chunk, last_chunk,
+};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use std::io::{ErrorKind, Result};
@@ -91,7 +93,8 @@ async fn exchange(
     if serving.script.before_body {
         let reply = serving.reply(&record.request());
         let both = async {
-            tokio::try_join!(read_body(reader, head, record), answer(writer, head, &reply))
+            let body = read_body(reader, head, record, serving);
+            tokio::try_join!(body, answer(writer, head, &reply))
         };
         let both = both.await.map(|_| ());
         return (reply, both);
@@ -100,7 +103,7 @@ async fn exchange(
         if head.lists("expect", "100-continue") {
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        read_body(reader, head, record).await
+        read_body(reader, head, record, serving).await
     };
     if let Err(gone) = body.await {
         return (Reply::new(0), Err(gone));
@@ -114,7 +117,13 @@ async fn exchange(
     (reply, answered)
 }
 
-async fn read_body(reader: &mut Reader, head: &Head, record: &Record) -> Result<()> {
+async fn read_body(
+    reader: &mut Reader,
+    head: &Head,
+    record: &Record,
+    serving: &Serving,
+) -> Result<()> {
+    serving.before_body().await;
     let mut framing = head.framing(Framing::Length(0))?;
     let mut trailers = Headers::default();
     while let Some(piece) = reader.piece(&mut framing, &mut trailers).await? {
@@ -182,18 +191,6 @@ fn head(request: &Head, reply: &Reply, chunked: bool) -> Vec<u8> {
     let reason = http::StatusCode::from_u16(reply.status).ok().and_then(|s| s.canonical_reason());
     let reason = reason.unwrap_or("Unknown");
     format!("HTTP/1.1 {} {reason}\r\n{headers}\r\n", reply.status).into_bytes()
-}
-
-fn chunk(bytes: &[u8]) -> Vec<u8> {
-    // An empty chunk would end the body.
-    if bytes.is_empty() {
-        return Vec::new();
-    }
-    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
-}
-
-fn last_chunk(trailers: &Headers) -> Vec<u8> {
-    format!("0\r\n{trailers}\r\n").into_bytes()
 }
 
 fn keeps(request: &Head) -> bool {

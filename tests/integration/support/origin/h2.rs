@@ -47,11 +47,13 @@ async fn exchange(
     let done = if serving.script.before_body {
         let reply = serving.reply(&record.request());
         let closing = reply.ending == Ending::Close;
-        let both =
-            async { tokio::try_join!(read_body(&mut body, &record), answer(&mut respond, reply)) };
+        let both = async {
+            let body = read_body(&mut body, &record, &serving);
+            tokio::try_join!(body, answer(&mut respond, reply))
+        };
         both.await.map(|_| closing)
     } else {
-        match read_body(&mut body, &record).await {
+        match read_body(&mut body, &record, &serving).await {
             Ok(()) => {
                 let reply = serving.reply(&record.request());
                 let closing = reply.ending == Ending::Close;
@@ -81,7 +83,12 @@ fn received(head: &http::request::Parts, connection: usize) -> Received {
     }
 }
 
-async fn read_body(body: &mut RecvStream, record: &Record) -> Result<(), h2::Error> {
+async fn read_body(
+    body: &mut RecvStream,
+    record: &Record,
+    serving: &Serving,
+) -> Result<(), h2::Error> {
+    serving.before_body().await;
     while let Some(piece) = body.data().await {
         let piece = piece?;
         body.flow_control().release_capacity(piece.len())?;

@@ -2,6 +2,7 @@
 
 use crate::support::wire::Headers;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -41,6 +42,7 @@ pub struct Received {
     pub body: Vec<u8>,
     /// The length of the body so far.
     pub length: u64,
+    hash: Sha256,
     /// What came after the body.
     pub trailers: Headers,
     /// Whether all of it has come.
@@ -53,6 +55,11 @@ impl Received {
     /// The value of the first field of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.one(name)
+    }
+
+    /// The SHA-256 of the body so far, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        format!("{:x}", self.hash.clone().finalize())
     }
 
     /// The target without its query.
@@ -85,6 +92,7 @@ impl Record {
     pub(super) fn piece(&self, bytes: &[u8]) {
         self.change(|request| {
             request.length += bytes.len() as u64;
+            request.hash.update(bytes);
             let room = (8usize << 20).saturating_sub(request.body.len());
             request.body.extend(&bytes[..room.min(bytes.len())]);
         });

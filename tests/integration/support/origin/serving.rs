@@ -51,6 +51,12 @@ impl Serving {
         Record::begin(&self.seen, request)
     }
 
+    pub(super) async fn before_body(&self) {
+        if let Some(gate) = &self.script.reads_body {
+            gate.opened().await;
+        }
+    }
+
     pub(super) fn reply(&self, request: &Received) -> Reply {
         let scripted = self.script.paths.iter().find(|(path, _)| path == request.path());
         match scripted.map(|(_, handler)| handler).or(self.script.any.as_ref()) {
