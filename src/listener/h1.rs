@@ -10,10 +10,12 @@ use super::transport::Transport;
 use super::wire::Wire;
 use crate::exchange::Cause;
 use bytes::{Buf, BytesMut};
-use pingora::apps::{HttpPersistentSettings, HttpServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Room for the heads that browsers send; larger ones grow it.
@@ -62,13 +64,8 @@ where
         wire.begin(framing, rest);
         let arrival = wire.arrival().clone();
         arrival.watch.reset();
-        let mut session = ServerSession::new_http1(wire);
-        match settings.take() {
-            Some(settings) => settings.apply_to_session(&mut session),
-            None => session.set_keepalive(Some(0)),
-        }
-        session.set_pipelined_prefix(head);
-        let served = arrival.clone().scope(listener.app.process_new_http(session, drain)).await;
+        let served = exchange(&listener.app, wire, head, settings.take(), drain);
+        let served = arrival.clone().scope(served).await;
         if !arrival.take_entered() {
             // The engine's parser refused what ours let pass, and answered 400 itself.
             listener.count_refused(&arrival.connection, Cause::BadRequest, &[]);
@@ -77,6 +74,30 @@ where
         settings = kept;
         wire = stream.into_any().downcast().ok()?;
     }
+}
+
+type Served<'a> = Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'a>>;
+
+/// The engine's future for one exchange. Not `async`: the session is large, and a connection that
+/// is idle would keep room for it.
+fn exchange<'a, A, S>(
+    app: &'a Arc<A>,
+    wire: Box<Wire<S>>,
+    head: BytesMut,
+    settings: Option<HttpPersistentSettings>,
+    drain: &'a ShutdownWatch,
+) -> Served<'a>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport,
+{
+    let mut session = ServerSession::new_http1(wire);
+    match settings {
+        Some(settings) => settings.apply_to_session(&mut session),
+        None => session.set_keepalive(Some(0)),
+    }
+    session.set_pipelined_prefix(head);
+    app.process_new_http(session, drain)
 }
 
 async fn next<A, S: Transport>(listener: &Listener<A>, wire: &mut Wire<S>, is_first: bool) -> Next {
@@ -122,7 +143,9 @@ async fn wait<S: Transport>(wire: &mut Wire<S>, is_first: bool, limit: Option<Du
     if is_first && let Some(limit) = limit {
         // Whoever connects has something to ask: the head's time runs from the start.
         let readable = poll_fn(|cx| wire.poll_readable(cx));
-        return matches!(tokio::time::timeout(limit, readable).await, Ok(Ok(())));
+        // Boxed: the timer is needed once, and the room for it would stay.
+        let readable = Box::pin(tokio::time::timeout(limit, readable));
+        return matches!(readable.await, Ok(Ok(())));
     }
     wire.slot.idle();
     let readable = poll_fn(|cx| wire.poll_readable(cx)).await;
