@@ -15,5 +15,5 @@ test: ## Install what is missing, build, and run every test
 check: ## Formatting, clippy, documentation and dependency bans, warnings denied
 	@scripts/check
 
-bench: ## Micro-benchmarks (criterion) in the release profile
-	@scripts/install need build && scripts/install build && cargo bench
+bench: ## The figures of docs/performance.md: CPU per request, idle connections, route table
+	@scripts/bench

@@ -3,7 +3,7 @@
 connection in clear text and over TLS.
 
     bench/figures.py cpu  [--rounds 7] [--seconds 3]
-    bench/figures.py idle [--connections 5000]
+    bench/figures.py idle [--connections 5000] [--assert]
 
 The proxies run on core 0, origin and load on core 1. Rounds are interleaved (A B A B), so that a
 machine that gets slower or faster does so for both; the figures are medians, and the ratio counts.
@@ -36,12 +36,14 @@ def main():
     cpu_arguments.add_argument("--seconds", type=int, default=3)
     idle_arguments = commands.add_parser("idle")
     idle_arguments.add_argument("--connections", type=int, default=5000)
+    idle_arguments.add_argument("--assert", dest="strict", action="store_true",
+                                help="fail above the promised bounds")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.command == "cpu":
             cpu(folder, arguments.rounds, arguments.seconds)
         else:
-            idle(folder, arguments.connections)
+            idle(folder, arguments.connections, arguments.strict)
 
 
 def free_port():
@@ -136,7 +138,11 @@ def measure(program, port, seconds):
     return used / requests * 1e6
 
 
-def idle(folder, connections):
+# KiB that an idle keep-alive connection may cost.
+BOUNDS = {"clear text": 2, "TLS": 12}
+
+
+def idle(folder, connections, strict):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     tls = 'tls: { certificates: [dev] },'
@@ -161,6 +167,8 @@ def idle(folder, connections):
             each = (falconer.resident() - before) / connections / 1024
             print(f"{name:10} {each:5.2f} KiB per idle connection "
                   f"({connections} connections, after their second request)")
+            if strict and each > BOUNDS[name]:
+                raise SystemExit(f"{name}: more than {BOUNDS[name]} KiB")
             for client in clients:
                 client.close()
 
