@@ -42,7 +42,7 @@ pub struct Manager<A> {
 }
 
 impl<A> Manager<A> {
-    /// A service that accepts with so many tasks for each socket.
+    /// A service with so many threads, each of which accepts on every socket.
     pub fn new(name: &'static str, sockets: Vec<Socket<A>>, tasks: usize) -> Self {
         Self { name, sockets, tasks: tasks.max(1) }
     }
@@ -92,6 +92,10 @@ where
 
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.tasks)
     }
 
     /// Handing sockets over is ours, so the engine must know of none.

@@ -49,6 +49,10 @@ struct Escaped<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly every text is plain, and a walk over bytes is much faster than one over characters.
+        if !text.bytes().any(|b| b < 0x20 || matches!(b, b'"' | b'\\' | 0x7f)) {
+            return self.0.write_str(text);
+        }
         let must_escape = |c: char| matches!(c, '"' | '\\' | '\0'..='\x1f' | '\x7f');
         for piece in text.split_inclusive(must_escape) {
             let last = piece.chars().next_back().filter(|c| must_escape(*c));
