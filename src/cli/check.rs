@@ -9,7 +9,10 @@ use std::process::ExitCode;
 
 /// Reads the document and every file it names; binds and writes nothing.
 pub(super) fn check(args: &run::Args) -> ExitCode {
-    let file = args.document();
+    let file = match args.document() {
+        Ok(file) => file,
+        Err(diagnostic) => return report::refused(&diagnostic),
+    };
     let read = config::read(&file);
     let document = &read.document;
     let retained = Retained::new(Registry::new(), document.metrics.latency);

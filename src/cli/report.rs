@@ -1,7 +1,9 @@
 //! How the problems of a document are shown.
 
+use super::exit;
 use crate::value::{Diagnostic, Severity};
 use std::io::{IsTerminal, stderr};
+use std::process::ExitCode;
 
 /// Writes diagnostics to stderr: one line each, with the source and a caret on a terminal.
 ///
@@ -18,6 +20,12 @@ pub(super) fn report(diagnostics: &[Diagnostic]) -> bool {
         eprintln!("{}, {}", number(errors, "error"), number(warnings, "warning"));
     }
     errors > 0
+}
+
+/// Says why there is no document to read.
+pub(super) fn refused(diagnostic: &Diagnostic) -> ExitCode {
+    eprintln!("{diagnostic}");
+    ExitCode::from(exit::PROBLEMS)
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {

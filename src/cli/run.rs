@@ -5,6 +5,7 @@ use crate::config::{self, Read};
 use crate::observe::{self, Registry};
 use crate::runtime::{Retained, compile};
 use crate::server;
+use crate::value::{Diagnostic, Problem};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,16 +21,23 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// The document's file; the first place is named even if nothing is there.
-    pub(super) fn document(&self) -> PathBuf {
+    /// The document's file: the one that is named, or else the first that is there.
+    pub(super) fn document(&self) -> Result<PathBuf, Diagnostic> {
         let found = || PLACES.iter().map(PathBuf::from).find(|place| place.exists());
-        self.config.clone().or_else(found).unwrap_or_else(|| PLACES[0].into())
+        self.config.clone().or_else(found).ok_or_else(|| {
+            let what = format!("there is no document in `{}`", PLACES.join("` or `"));
+            let remedy = "name one with `-c FILE`, or try `falconer proxy --to URL` without any";
+            Diagnostic::unplaced(Problem::new(what, remedy))
+        })
     }
 }
 
 /// Runs the edge.
 pub(super) fn run(args: &Args) -> ExitCode {
-    start(&config::read(&args.document()))
+    match args.document() {
+        Ok(file) => start(&config::read(&file)),
+        Err(diagnostic) => report::refused(&diagnostic),
+    }
 }
 
 /// Starts what was read, or says why not.

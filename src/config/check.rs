@@ -108,9 +108,9 @@ impl Walk<'_> {
             let problem = expect::unknown(&self.subject(), node, &schema.branches());
             return self.report(&node.position, problem);
         }
-        let tried: Result<Vec<Problem>, ()> =
-            free.map(|branch| self.word(branch, text).err().ok_or(())).collect();
-        let Some(mut problem) = tried.ok().and_then(|problems| problems.into_iter().next()) else {
+        let tried: Option<Vec<Problem>> =
+            free.map(|branch| self.word(branch.format()?, text).err()).collect();
+        let Some(mut problem) = tried.and_then(|problems| problems.into_iter().next()) else {
             return;
         };
         if let Some(meant) = suggest::nearest(text, known) {
@@ -122,10 +122,9 @@ impl Walk<'_> {
         self.report(&node.position, problem);
     }
 
-    /// Lets the word that the schema names judge its own text.
-    fn word(&self, branch: &Branch<'_>, text: &str) -> Result<(), Problem> {
-        let format = branch.format();
-        let word = self.words.iter().find(|(name, _)| Some(*name) == format);
+    /// Lets the word of a format judge its own text.
+    fn word(&self, format: &str, text: &str) -> Result<(), Problem> {
+        let word = self.words.iter().find(|(name, _)| *name == format);
         word.map_or(Ok(()), |(_, check)| check(text))
     }
 
@@ -153,6 +152,11 @@ impl Walk<'_> {
 
     fn map(&mut self, node: &Node, map: &Branch<'_>) {
         let mut meant = Vec::new();
+        if map.bound("minProperties").is_some() && node.entries().next().is_none() && self.whole {
+            let what = format!("{} is empty", self.subject());
+            self.report(&node.position, Problem::new(what, "add an entry to it"));
+        }
+        self.names(node, map);
         for (key, entry) in node.entries() {
             match map.property(key) {
                 Some(schema) => self.below(key.into(), &entry.node, schema),
@@ -171,6 +175,28 @@ impl Walk<'_> {
             if node.entry(key).is_none() && !meant.contains(&key) {
                 let problem = expect::missing(&self.subject(), key, map);
                 self.report(&node.position, problem);
+            }
+        }
+    }
+
+    /// Names of header fields, which are the same in large and small letters.
+    fn names(&mut self, node: &Node, map: &Branch<'_>) {
+        let Some(format) = map.names() else { return };
+        let mut seen: Vec<(&str, &Position)> = Vec::new();
+        for (key, entry) in node.entries() {
+            let same = seen.iter().find(|(other, _)| other.eq_ignore_ascii_case(key));
+            let problem = match same {
+                Some((other, first)) => Some(Problem::new(
+                    format!("`{key}` is the same as `{other}`, at {first}"),
+                    "keep one of them",
+                )),
+                None => self.word(format, key).err(),
+            };
+            seen.push((key, &entry.key));
+            if let Some(problem) = problem {
+                self.steps.push(key.into());
+                self.report(&entry.key, problem);
+                self.steps.pop();
             }
         }
     }

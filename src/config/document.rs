@@ -7,7 +7,8 @@ use super::schema::Schema;
 use super::tree::{Node, Step, Value};
 use super::words::WORDS;
 use super::{admin, env, server};
-use crate::value::{Diagnostic, OneOrMany, Position, Problem};
+use crate::expr::Template;
+use crate::value::{Diagnostic, OneOrMany, Position, Problem, Word};
 use crate::{filter, listener, observe, route, tls, upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -33,6 +34,7 @@ struct Shape {
     #[serde(default)]
     server: server::Config,
     /// Bound addresses and how to accept on them, by name.
+    #[schemars(extend("minProperties" = 1))]
     listeners: IndexMap<String, listener::Config>,
     /// Chains and keys, by name.
     #[serde(default)]
@@ -110,6 +112,8 @@ pub struct Document {
     names: IndexMap<&'static str, Vec<String>>,
     is_whole: bool,
     root: Node,
+    /// Where something was wrong with it.
+    broken: Vec<Vec<Step>>,
 }
 
 /// What came of reading.
@@ -161,6 +165,7 @@ impl Read {
                 .into(),
             is_whole: loaded.whole,
             root: loaded.root.clone(),
+            broken: checked.broken.clone(),
         };
         Self { document, hidden: checked.hidden, loaded, diagnostics }
     }
@@ -179,8 +184,10 @@ impl Read {
 }
 
 impl Document {
-    /// A problem at the end of a way, or as near as the document goes.
+    /// A problem at the end of a way, or as near as the document goes; it does not tell a secret.
     pub fn error(&self, steps: &[Step], problem: Problem) -> Diagnostic {
+        let is_secret = self.root.at(steps).is_some_and(Node::is_secret);
+        let problem = if is_secret { reader::veiled() } else { problem };
         Diagnostic::error(self.position(steps), problem)
     }
 
@@ -206,6 +213,35 @@ impl Document {
     /// Whether every file could be read; a name that is missing may stand in one that could not.
     pub fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// The templates below a place, each with the way to it.
+    pub fn templates(&self, steps: &[Step]) -> Vec<Placed<Template>> {
+        let Some(node) = self.root.at(steps) else { return Vec::new() };
+        let mut found = Vec::new();
+        let schema = Schema::new(schema()).at(steps);
+        reader::words(node, schema, Template::FORMAT, steps.to_vec(), &mut found);
+        let parse = |(text, steps): (&str, _)| Some(Placed { value: text.parse().ok()?, steps });
+        found.into_iter().filter_map(parse).collect()
+    }
+
+    /// The text of a scalar, or the texts of a list, unless that was wrong already.
+    pub fn texts(&self, steps: &[Step]) -> Vec<Placed<String>> {
+        let is_wrong = |steps: &[Step]| self.broken.iter().any(|broken| broken == steps);
+        let Some(node) = self.root.at(steps).filter(|_| !is_wrong(steps)) else {
+            return Vec::new();
+        };
+        let items = node.items().iter().enumerate();
+        let items = items.map(|(index, item)| ([steps, &[index.into()]].concat(), item));
+        let all = std::iter::once((steps.to_vec(), node)).chain(items);
+        all.filter(|(steps, node)| !node.is_broken() && !is_wrong(steps))
+            .filter_map(|(steps, node)| Some(Placed { value: node.text()?.to_owned(), steps }))
+            .collect()
+    }
+
+    /// How many items a list holds, also such as could not be read.
+    pub fn count(&self, section: &str) -> usize {
+        self.root.entry(section).map_or(0, |entry| entry.node.items().len())
     }
 
     /// The names in a section, also of what could not be read.

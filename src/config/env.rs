@@ -12,10 +12,7 @@ pub fn variable(name: &str) -> Option<String> {
 
 /// The bytes of a file that the document names, which must not be larger than the limit.
 pub(super) fn file(path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
-    let unreadable = |error: io::Error| {
-        let what = format!("cannot read `{}`: {}", path.display(), reason(&error));
-        Problem::new(what, remedy(&error))
-    };
+    let unreadable = |error: io::Error| Problem::unreadable(path, &error);
     let mut content = Vec::new();
     // A device or a pipe has no length to ask for, so the reading itself is limited.
     let opened = std::fs::File::open(path).map_err(unreadable)?;
@@ -25,23 +22,6 @@ pub(super) fn file(path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
         return Err(Problem::new(what, "name another file"));
     }
     Ok(content)
-}
-
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        io::ErrorKind::IsADirectory => "it is a folder".into(),
-        _ => error.to_string(),
-    }
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "let this user read it",
-        io::ErrorKind::IsADirectory => "name a file in it",
-        _ => "correct the path, or create the file",
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is said about a value that does not fit: what is wanted and what to write.
 
+use super::fit::tags;
 use super::schema::{Branch, Kind};
 use super::suggest;
 use super::tree::{Node, Value};
@@ -7,8 +8,7 @@ use crate::value::Problem;
 
 /// A value of a kind that nothing takes.
 pub(super) fn misfit(subject: &str, node: &Node, branches: &[Branch<'_>]) -> Problem {
-    let has_tags = branches.iter().any(|branch| branch.tag().is_some());
-    if has_tags && Kind::of(node) == Kind::Text {
+    if Kind::of(node) == Kind::Text && !tags(branches).is_empty() {
         return unknown(subject, node, branches);
     }
     let what = format!("{subject} takes {}, not {}", wanted(branches), given(node));
@@ -21,23 +21,35 @@ pub(super) fn misfit(subject: &str, node: &Node, branches: &[Branch<'_>]) -> Pro
 
 /// A text that is none of the words that may stand here.
 pub(super) fn unknown(subject: &str, node: &Node, branches: &[Branch<'_>]) -> Problem {
+    if node.is_secret() {
+        return secret(subject, branches);
+    }
     let text = node.text().unwrap_or_default();
     if let Some(map) = branches.iter().find(|map| map.tag() == Some(text)) {
         let what = format!("`{text}` needs its settings");
         return Problem::new(what, format!("write `{text}: {}`", outline(text, map)));
     }
-    let words = branches.iter().filter_map(Branch::words).flatten();
-    let known: Vec<&str> = words.chain(branches.iter().filter_map(Branch::tag)).collect();
+    let (words, tags) = (branches.iter().filter_map(Branch::words).flatten(), tags(branches));
+    let words: Vec<&str> = words.collect();
+    let known = words.iter().chain(&tags).copied();
     let takes_more = |branch: &Branch<'_>| {
         let kinds = [Kind::Bool, Kind::Number, Kind::Text, Kind::List, Kind::Map];
         branch.words().is_none() && branch.tag().is_none() && kinds.iter().any(|k| branch.takes(*k))
     };
     if !branches.iter().any(takes_more) {
         let what = format!("unknown value {} for {subject}", shown(node));
-        return Problem::new(what, suggest::remedy(text, known));
+        let remedy = suggest::nearest(text, known).map_or_else(
+            || {
+                let tags: Vec<String> = tags.iter().map(|tag| format!("{tag}: ...")).collect();
+                let all = words.iter().copied().chain(tags.iter().map(String::as_str));
+                format!("use {}", suggest::one_of(all))
+            },
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        return Problem::new(what, remedy);
     }
     let what = format!("{subject} takes {}, not {}", wanted(branches), shown(node));
-    match suggest::nearest(text, known).filter(|_| !node.is_secret()) {
+    match suggest::nearest(text, known) {
         Some(meant) => Problem::new(what, format!("did you mean `{meant}`?")),
         None => Problem::new(what, remedy(node, branches)),
     }
@@ -102,7 +114,8 @@ fn visible(character: char) -> char {
 /// "a list, a duration or `off`".
 fn wanted(branches: &[Branch<'_>]) -> String {
     let mut all: Vec<String> = Vec::new();
-    for description in branches.iter().flat_map(describe) {
+    let are_variants = !tags(branches).is_empty();
+    for description in branches.iter().flat_map(|branch| describe(branch, are_variants)) {
         if !all.contains(&description) {
             all.push(description);
         }
@@ -114,12 +127,12 @@ fn wanted(branches: &[Branch<'_>]) -> String {
     }
 }
 
-fn describe(branch: &Branch<'_>) -> Vec<String> {
+fn describe(branch: &Branch<'_>, is_variant: bool) -> Vec<String> {
     let mut all = Vec::new();
     if branch.takes(Kind::Text) {
         match (branch.words(), branch.format()) {
             (Some(words), _) => all.extend(words.iter().map(|word| format!("`{word}`"))),
-            (None, Some(format)) => all.push(with_article(&format.replace('-', " "))),
+            (None, Some(format)) => all.push(with_article(&noun(format))),
             (None, None) => all.push("text".into()),
         }
     }
@@ -133,9 +146,14 @@ fn describe(branch: &Branch<'_>) -> Vec<String> {
         all.push("a list".into());
     }
     if branch.takes(Kind::Map) {
-        all.push(branch.tag().map_or("a map".into(), |tag| format!("`{tag}:`")));
+        let tag = branch.tag().filter(|_| is_variant);
+        all.push(tag.map_or("a map".into(), |tag| format!("`{tag}:`")));
     }
     all
+}
+
+fn noun(format: &str) -> String {
+    format.replace('-', " ").replace("url", "URL")
 }
 
 fn with_article(noun: &str) -> String {
@@ -169,7 +187,7 @@ fn remedy(node: &Node, branches: &[Branch<'_>]) -> String {
             format!("write {}", number(branch))
         };
     }
-    let tags: Vec<&str> = branches.iter().filter_map(Branch::tag).collect();
+    let tags = tags(branches);
     match (takes(Kind::List), takes(Kind::Map)) {
         (_, Some(map)) if tags.is_empty() => keys(node, map),
         (_, Some(_)) => format!("write {} with a colon and its settings", suggest::one_of(tags)),

@@ -68,13 +68,25 @@ fn kinds(node: &Node) -> &'static [Kind] {
 
 /// Of several variants the tagged ones are told apart by their key, others by how much they fit.
 fn choose<'s>(node: &Node, mut maps: Vec<Branch<'s>>, has_words: bool) -> Fit<'s> {
-    // A lone map with one required key is a variant only beside variants without settings.
-    if (maps.len() > 1 || has_words) && maps.iter().all(|map| map.tag().is_some()) {
+    if are_variants(&maps, has_words) {
         return Fit::Tagged(maps);
     }
     let best =
         (0..maps.len()).rev().max_by_key(|index| maps.get(*index).map(|m| likeness(node, m)));
     Fit::Map(maps.swap_remove(best.unwrap_or_default()))
+}
+
+/// The keys that tell variants of one thing apart; none if these are no variants.
+pub(super) fn tags<'s>(branches: &[Branch<'s>]) -> Vec<&'s str> {
+    let has_words = branches.iter().any(|branch| branch.words().is_some());
+    let maps: Vec<_> = branches.iter().filter(|b| b.takes(Kind::Map)).cloned().collect();
+    let tags = maps.iter().filter_map(Branch::tag);
+    if are_variants(&maps, has_words) { tags.collect() } else { Vec::new() }
+}
+
+/// A lone map with one required key is a variant only beside variants without settings.
+fn are_variants(maps: &[Branch<'_>], has_words: bool) -> bool {
+    (maps.len() > 1 || has_words) && maps.iter().all(|map| map.tag().is_some())
 }
 
 /// First the constants that agree, then the known keys, then the fewest that are missing.

@@ -28,7 +28,8 @@ impl Loader<'_> {
 
     /// The files that one name or pattern of an `include` means.
     fn paths(&mut self, name: &Node) -> Vec<PathBuf> {
-        let Some(text) = name.text().filter(|_| !name.is_broken()) else {
+        let text = name.text().filter(|text| !text.is_empty() && !name.is_broken());
+        let Some(text) = text else {
             self.whole = false;
             if !name.is_broken() {
                 let what = "`include` takes file names";
@@ -43,7 +44,8 @@ impl Loader<'_> {
             Ok(paths) => paths,
             Err(what) => {
                 self.whole = false;
-                self.report(&name.position, Problem::new(what, "correct the pattern"));
+                let remedy = "correct the pattern, or write `[[]` for a bracket";
+                self.report(&name.position, Problem::new(what, remedy));
                 Vec::new()
             }
         }
@@ -76,7 +78,8 @@ impl Loader<'_> {
         let name = path.display();
         if self.open.contains(identity) {
             let what = format!("`{name}` includes itself");
-            return Some(Problem::new(what, "keep included documents in a folder of their own"));
+            let remedy = "remove it, or keep included documents in a folder of their own";
+            return Some(Problem::new(what, remedy));
         }
         if let Some(first) = self.included.get(identity) {
             let what = format!("`{name}` is included twice, first at {first}");
@@ -138,8 +141,8 @@ impl Loader<'_> {
             }
             _ => {
                 let first = &present.node.position;
-                let what = format!("`{name}` does not go together with the one at {first}");
-                let problem = Problem::new(what, "write both as lists or both as maps");
+                let what = format!("`{name}` is of another kind at {first}");
+                let problem = Problem::new(what, "write both as a list or both as a map");
                 self.diagnostics.push(Diagnostic::error(section.node.position, problem));
             }
         }

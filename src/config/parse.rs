@@ -213,8 +213,14 @@ impl<'f> Builder<'f> {
     }
 
     fn syntax(&self, error: &ScanError, text: &str) -> Diagnostic {
-        let at_end = error.marker().index() >= text.trim_end().chars().count();
-        let unclosed = self.open.last().filter(|open| at_end && opens_flow(text, &open.position));
+        let line = error.marker().line();
+        let is_past = |open: &&Open| {
+            let begun = open.position.line as usize;
+            error.marker().index() >= text.trim_end().chars().count()
+                || line > begun && indentation(text, line) <= indentation(text, begun)
+        };
+        let open = self.open.last().filter(|open| opens_flow(text, &open.position));
+        let unclosed = open.filter(is_past);
         match unclosed {
             Some(open) => Diagnostic::error(
                 open.position.clone(),
@@ -264,6 +270,12 @@ fn measure(node: &Node) -> (usize, usize) {
 fn too_deep(position: Position) -> Diagnostic {
     let what = format!("values are nested more than {MAX_DEPTH} deep");
     Diagnostic::error(position, Problem::new(what, "flatten them"))
+}
+
+/// Where the first key or value of a line stands.
+fn indentation(text: &str, line: usize) -> usize {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    line.len() - line.trim_start_matches([' ', '-']).len()
 }
 
 fn opens_flow(text: &str, position: &Position) -> bool {

@@ -13,13 +13,51 @@ pub(super) fn read<T: DeserializeOwned>(node: &Node, schema: Schema<'_>) -> Resu
     serde_path_to_error::deserialize(json(node, schema)).map_err(|error| {
         let steps: Vec<Step> = error.path().iter().map_while(step).collect();
         let place = node.nearest(&steps);
-        let problem = if place.holds_secret() {
-            Problem::new("a secret here is not what it should be", "correct it where it is kept")
-        } else {
-            split(&error.into_inner().to_string())
-        };
+        let problem =
+            if place.holds_secret() { veiled() } else { split(&error.into_inner().to_string()) };
         Diagnostic::error(place.position.clone(), problem)
     })
+}
+
+/// What is said of a secret that does not fit.
+pub(super) fn veiled() -> Problem {
+    Problem::new("a secret here is not what it should be", "correct it where it is kept")
+}
+
+/// The texts below a node that are words of a format, each with the way to it.
+pub(super) fn words<'n>(
+    node: &'n Node,
+    schema: Schema<'_>,
+    format: &str,
+    steps: Vec<Step>,
+    found: &mut Vec<(&'n str, Vec<Step>)>,
+) {
+    let mut below = |step: Step, node: &'n Node, schema: Option<Schema<'_>>| {
+        let steps = [steps.as_slice(), &[step]].concat();
+        schema.into_iter().for_each(|schema| words(node, schema, format, steps.clone(), found));
+    };
+    match fit(node, schema) {
+        Fit::Text(texts) if texts.iter().any(|branch| branch.format() == Some(format)) => {
+            found.extend(node.text().map(|text| (text, steps)));
+        }
+        Fit::List(list) => {
+            for (index, item) in node.items().iter().enumerate() {
+                below(index.into(), item, list.item(index));
+            }
+        }
+        Fit::Map(map) => {
+            for (key, entry) in node.entries() {
+                below(key.into(), &entry.node, map.property(key));
+            }
+        }
+        Fit::Tagged(maps) => {
+            for (key, entry) in node.entries() {
+                let map = maps.iter().find(|map| map.tag() == Some(key));
+                below(key.into(), &entry.node, map.and_then(|map| map.property(key)));
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The node as the schema takes it: numbers as text where text is meant, paths from their folder.

@@ -199,6 +199,11 @@ impl<'s> Branch<'s> {
         self.choices().map(|choices| choices.into_iter().filter_map(Value::as_str).collect())
     }
 
+    /// The name of the word that the keys of a map must be.
+    pub(super) fn names(&self) -> Option<&'s str> {
+        self.value("propertyNames").find_map(|names| names.get("format")?.as_str())
+    }
+
     /// The name of the word that a text must be.
     pub(super) fn format(&self) -> Option<&'s str> {
         self.value("format").find_map(Value::as_str)

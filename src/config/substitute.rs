@@ -29,7 +29,9 @@ pub(super) fn substitute(
             let plain = node.written == Written::Plain;
             match expand(text, node.position.file.parent(), environment) {
                 Ok(Expanded { text, written }) => {
-                    // What came out decides the type, as if it had been written here.
+                    // What came out decides the type, as if it had been written here; in `{ }` it
+                    // must be quoted, which therefore says nothing.
+                    let plain = plain || written.is_some();
                     node.set_text(&text, plain, written.unwrap_or(node.written));
                 }
                 Err(problem) => {
@@ -117,7 +119,7 @@ fn variable(inside: &str, environment: Environment<'_>) -> Result<String, Proble
         (_, Some(default)) => Ok(default.into()),
         (None, None) => Err(Problem::new(
             format!("the variable `{name}` is not set"),
-            format!("set it, or write a default: `${{{name}:-default}}`"),
+            format!("set it, write `${{{name}:-default}}`, or `$${{{name}}}` for the text itself"),
         )),
     }
 }
@@ -188,7 +190,8 @@ mod tests {
     fn a_plain_scalar_is_typed_after_substitution() {
         assert_eq!(value("${N}"), Value::Number(4.into()));
         assert_eq!(value("${N}0"), Value::Number(40.into()));
-        assert_eq!(value("\"${N}\""), text("4"));
+        assert_eq!(value("\"${N}\""), Value::Number(4.into()));
+        assert_eq!(value("\"$$4\""), text("$4"));
         assert_eq!(value("${NONE:-true}"), Value::Bool(true));
     }
 
@@ -231,8 +234,8 @@ mod tests {
     fn a_failure_stands_at_its_scalar_with_the_remedy() {
         assert_eq!(
             problem("${NONE}"),
-            "a.yaml:1:4: the variable `NONE` is not set; set it, or write a default: \
-             `${NONE:-default}`"
+            "a.yaml:1:4: the variable `NONE` is not set; set it, write `${NONE:-default}`, or \
+             `$${NONE}` for the text itself"
         );
         assert!(problem("x ${N").starts_with("a.yaml:1:4: `${N` is never closed; close it"));
         assert!(problem("${}").contains("`${}` names no variable"));

@@ -29,7 +29,8 @@ const SYNTAX: [(&str, &str, &str); 19] = [
     (
         "mapping values are not allowed",
         "a colon makes no sense here",
-        "quote text that holds `: `, or correct the indentation",
+        "quote text that holds `: `, correct the indentation, or add the colon that a key above \
+         lacks",
     ),
     (
         "placement of ':'",

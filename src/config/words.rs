@@ -2,14 +2,16 @@
 
 use super::check::Words;
 use crate::value::{self, Problem, Word};
-use crate::{expr, listener, net, observe, route, upstream};
+use crate::{expr, filter, listener, net, observe, route, upstream};
 
 /// The checks of all words.
 pub(super) const WORDS: Words<'static> = &[
     word::<value::Duration>(),
     word::<value::FieldName>(),
+    word::<value::Regex>(),
     word::<value::Size>(),
     word::<expr::Template>(),
+    word::<filter::rewrite::Prefix>(),
     word::<listener::Address>(),
     word::<net::Cidr>(),
     word::<observe::access::Destination>(),

@@ -6,6 +6,7 @@
 use super::{Connection, Watch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch::Receiver;
 
 tokio::task_local! {
     static CURRENT: Arc<Arrival>;
@@ -18,6 +19,8 @@ pub struct Arrival {
     pub connection: Arc<Connection>,
     /// The timeouts of the exchange.
     pub watch: Watch,
+    /// Becomes true when the process drains.
+    pub drain: Receiver<bool>,
     /// Whether a request of it reached the hooks; the rest was refused by the engine.
     entered: AtomicBool,
     /// Whether a response broke off, so that the connection must not end like a complete one.
@@ -26,10 +29,11 @@ pub struct Arrival {
 
 impl Arrival {
     /// An arrival on a connection, with a watch that is off.
-    pub fn new(connection: Arc<Connection>) -> Arc<Self> {
+    pub fn new(connection: Arc<Connection>, drain: Receiver<bool>) -> Arc<Self> {
         Arc::new(Self {
             connection,
             watch: Watch::default(),
+            drain,
             entered: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         })

@@ -70,11 +70,16 @@ impl FromStr for Variable {
         if let Some((_, variable)) = FIXED.iter().find(|(known, _)| *known == name) {
             return Ok(variable.clone());
         }
-        if let Some(field) = name.strip_prefix(HEADER) {
+        // `{request.header}` lacks the same as `{request.header.}`.
+        let end = |family: &str| match family.strip_suffix('.') == Some(name) {
+            true => Some(""),
+            false => name.strip_prefix(family),
+        };
+        if let Some(field) = end(HEADER) {
             let parsed = HeaderName::from_str(field).map(Self::RequestHeader);
             return parsed.map_err(|_| incomplete(name, "a header's name", "x-tenant", HEADER));
         }
-        if let Some(cookie) = name.strip_prefix(COOKIE) {
+        if let Some(cookie) = end(COOKIE) {
             // A cookie's name has the grammar of a header's, but keeps its case.
             let is_token = HeaderName::from_str(cookie).is_ok();
             return is_token
@@ -203,6 +208,7 @@ mod tests {
         assert_eq!(remedy("request.header."), "write one, such as `{request.header.x-tenant}`");
         assert_eq!(remedy("request.header.x y"), "write one, such as `{request.header.x-tenant}`");
         assert_eq!(remedy("request.cookie."), "write one, such as `{request.cookie.sid}`");
+        assert_eq!(remedy("request.cookie"), "write one, such as `{request.cookie.sid}`");
         assert_eq!(remedy("path."), "write one, such as `{path.page}`");
     }
 }

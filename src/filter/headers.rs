@@ -28,10 +28,13 @@ pub struct Edits {
     /// Fields to remove.
     pub remove: Vec<FieldName>,
     /// Fields to rename, old name to new.
+    #[schemars(extend("propertyNames" = { "format": "field-name" }))]
     pub rename: IndexMap<FieldName, FieldName>,
     /// Fields to set, replacing what was there; the value is a template.
+    #[schemars(extend("propertyNames" = { "format": "field-name" }))]
     pub set: IndexMap<FieldName, Template>,
     /// Fields to add beside what is there; the value is a template.
+    #[schemars(extend("propertyNames" = { "format": "field-name" }))]
     pub append: IndexMap<FieldName, Template>,
 }
 
@@ -184,18 +187,5 @@ impl Headers {
         let set = render(&self.response.set, exchange);
         let append = render(&self.response.append, exchange);
         self.response.apply(response, set, append);
-    }
-
-    pub(super) fn templates(&self) -> Vec<&Template> {
-        let sides =
-            [&self.request.set, &self.request.append, &self.response.set, &self.response.append];
-        sides
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, value)| match value {
-                Value::Template(template) => Some(template),
-                Value::Constant(_) => None,
-            })
-            .collect()
     }
 }

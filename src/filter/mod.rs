@@ -66,13 +66,4 @@ impl Filter {
             Self::Rewrite(_) => {}
         }
     }
-
-    /// The templates in it, for checks over the route it stands in.
-    pub fn templates(&self) -> Vec<&crate::expr::Template> {
-        match self {
-            Self::Headers(filter) => filter.templates(),
-            Self::RequestId(_) => Vec::new(),
-            Self::Rewrite(filter) => filter.templates(),
-        }
-    }
 }

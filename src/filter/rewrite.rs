@@ -2,7 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::expr::{Escape, Template};
-use crate::value::Problem;
+use crate::value::{self, Problem, word};
 use http::Uri;
 use http::uri::PathAndQuery;
 use indexmap::IndexMap;
@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::str::FromStr;
 
 /// One of `strip_prefix`, `add_prefix`, `path` and `regex`, and besides it `query`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -17,9 +18,9 @@ use serde::Deserialize;
 #[schemars(rename = "rewrite-filter")]
 pub struct Config {
     /// A prefix to remove, on whole segments; it goes upstream as `X-Forwarded-Prefix`.
-    pub strip_prefix: Option<String>,
+    pub strip_prefix: Option<Prefix>,
     /// A prefix to put before the path.
-    pub add_prefix: Option<String>,
+    pub add_prefix: Option<Prefix>,
     /// The new path, a template; with a `?` it replaces the query too.
     pub path: Option<Template>,
     /// A search in the normalised path, and what to put in place of the first match.
@@ -34,8 +35,9 @@ pub struct Config {
 #[schemars(rename = "rewrite-regex")]
 pub struct Replacement {
     /// The expression, in the syntax of the `regex` crate.
-    pub pattern: String,
-    /// What replaces the match: `$1` and `${name}` stand for its groups.
+    pub pattern: value::Regex,
+    /// What replaces the match: `$1` and `$name` stand for its groups; before a letter or a digit
+    /// write `$${1}`, because `${...}` alone is a variable of the document.
     pub replace: String,
 }
 
@@ -52,6 +54,12 @@ pub struct Query {
     pub append: IndexMap<String, Template>,
 }
 
+/// The beginning of a path, on whole segments and without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(Box<str>);
+
+word!(Prefix, "path-prefix", "The beginning of a path, on whole segments: `/api`.");
+
 /// What a parameter's name keeps.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -65,8 +73,8 @@ pub struct Rewrite {
 #[derive(Debug)]
 enum Path {
     Keep,
-    Strip(Box<str>),
-    Add(Box<str>),
+    Strip(Prefix),
+    Add(Prefix),
     Template(Template),
     Regex(Regex, Box<str>),
 }
@@ -76,16 +84,17 @@ impl Config {
     pub fn compile(&self) -> Result<Rewrite, Problem> {
         let mut ways = Vec::new();
         if let Some(prefix) = &self.strip_prefix {
-            ways.push(Path::Strip(prefix_of(prefix)?));
+            ways.push(Path::Strip(prefix.clone()));
         }
         if let Some(prefix) = &self.add_prefix {
-            ways.push(Path::Add(prefix_of(prefix)?));
+            ways.push(Path::Add(prefix.clone()));
         }
         if let Some(template) = &self.path {
             ways.push(Path::Template(template.clone()));
         }
         if let Some(regex) = &self.regex {
-            ways.push(Path::Regex(regex.compile()?, regex.replace.as_str().into()));
+            regex.check()?;
+            ways.push(Path::Regex(regex.pattern.0.clone(), regex.replace.as_str().into()));
         }
         if ways.len() > 1 {
             return Err(Problem::new(
@@ -99,27 +108,56 @@ impl Config {
 }
 
 impl Replacement {
-    #[expect(clippy::disallowed_methods, reason = "compiled with the document")]
-    fn compile(&self) -> Result<Regex, Problem> {
-        Regex::new(&self.pattern).map_err(|error| {
-            Problem::new(
-                format!("`{}` is not a regular expression ({error})", self.pattern),
-                "mend the expression; the syntax is that of the `regex` crate",
-            )
-        })
+    /// A group that the pattern lacks would silently stand for nothing.
+    fn check(&self) -> Result<(), Problem> {
+        let pattern = &self.pattern.0;
+        let has = |group: &str| match group.parse::<usize>() {
+            Ok(number) => number < pattern.captures_len(),
+            Err(_) => pattern.capture_names().flatten().any(|name| name == group),
+        };
+        let Some(group) = groups(&self.replace).into_iter().find(|group| !has(group)) else {
+            return Ok(());
+        };
+        let digits = group.find(|c: char| !c.is_ascii_digit()).unwrap_or(group.len());
+        let remedy = match group.split_at(digits) {
+            ("", _) => format!("name one in the pattern: `(?<{group}>...)`"),
+            (_, "") => "put what it stands for in parentheses".into(),
+            (number, letters) => format!("write `$${{{number}}}{letters}`"),
+        };
+        Err(Problem::new(format!("the pattern of `rewrite` has no group `{group}`"), remedy))
     }
 }
 
-/// A prefix without its final slash.
-fn prefix_of(text: &str) -> Result<Box<str>, Problem> {
-    let prefix = text.trim_end_matches('/');
-    if !prefix.starts_with('/') || prefix.contains(['?', '#', ' ']) {
-        return Err(Problem::new(
-            format!("`{text}` is not a prefix of a path"),
-            "begin it with a slash and name at least one segment, such as `/api`",
-        ));
+/// The groups that a replacement names, as the `regex` crate reads it.
+fn groups(replace: &str) -> Vec<&str> {
+    let mut groups = Vec::new();
+    let mut rest = replace;
+    while let Some((_, after)) = rest.split_once('$') {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
+        let braced = after.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+        let (group, beyond) = braced.unwrap_or_else(|| after.split_at(end));
+        if !group.is_empty() {
+            groups.push(group);
+        }
+        rest = beyond.strip_prefix('$').filter(|_| group.is_empty()).unwrap_or(beyond);
     }
-    Ok(prefix.into())
+    groups
+}
+
+impl FromStr for Prefix {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let prefix = text.trim_end_matches('/');
+        if !prefix.starts_with('/') || prefix.contains(['?', '#', ' ']) {
+            return Err(Problem::new(
+                format!("`{text}` is not a prefix of a path"),
+                "begin it with a slash and name at least one segment, such as `/api`",
+            ));
+        }
+        Ok(Self(prefix.into()))
+    }
 }
 
 impl Rewrite {
@@ -148,17 +186,6 @@ impl Rewrite {
             *exchange.stripped_prefix = Some(format!("{before}{prefix}").into());
         }
     }
-
-    pub(super) fn templates(&self) -> Vec<&Template> {
-        let mut templates = Vec::new();
-        if let Path::Template(template) = &self.path {
-            templates.push(template);
-        }
-        if let Some(query) = &self.query {
-            templates.extend(query.set.values().chain(query.append.values()));
-        }
-        templates
-    }
 }
 
 impl Path {
@@ -166,12 +193,12 @@ impl Path {
     fn apply(&self, path: &str, exchange: &Exchange<'_>) -> (Option<String>, Option<&str>) {
         match self {
             Self::Keep => (None, None),
-            Self::Strip(prefix) => match path.strip_prefix(&**prefix) {
-                Some("") => (Some("/".into()), Some(prefix)),
-                Some(rest) if rest.starts_with('/') => (Some(rest.into()), Some(prefix)),
+            Self::Strip(prefix) => match path.strip_prefix(&*prefix.0) {
+                Some("") => (Some("/".into()), Some(&prefix.0)),
+                Some(rest) if rest.starts_with('/') => (Some(rest.into()), Some(&prefix.0)),
                 _ => (None, None),
             },
-            Self::Add(prefix) => (Some(format!("{prefix}{path}")), None),
+            Self::Add(Prefix(prefix)) => (Some(format!("{prefix}{path}")), None),
             Self::Template(template) => {
                 let mut new = String::new();
                 template.render(exchange, Escape::UrlPath, &mut new);

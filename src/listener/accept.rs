@@ -61,9 +61,14 @@ where
         ready: ServiceReadyNotifier,
     ) {
         let mut tasks = Vec::new();
+        let mut swept: Vec<Arc<Listener<A>>> = Vec::new();
         for socket in self.sockets.drain(..) {
             let listener = socket.listener;
-            tasks.push(tokio::spawn(sweep(listener.clone())));
+            // Once for all addresses of a listener: the sweeper is its clock.
+            if !swept.iter().any(|known| Arc::ptr_eq(known, &listener)) {
+                swept.push(listener.clone());
+                tasks.push(tokio::spawn(sweep(listener.clone())));
+            }
             match socket.bound {
                 Bound::Tcp(socket) => match TcpListener::from_std(socket) {
                     Ok(socket) => {
@@ -139,14 +144,9 @@ where
     let mut drain = listener.drain.watch();
     loop {
         let next = async {
-            let room = match listener.gate.try_enter() {
-                Some(room) => room,
-                None => {
-                    listener.metrics.paused_by_limit.inc();
-                    listener.gate.enter().await
-                }
-            };
-            (room, socket.next().await)
+            let accepted = socket.next().await;
+            // Not before: room held for one socket would keep the clients of another out.
+            (room(&listener).await, accepted)
         };
         let (room, accepted) = tokio::select! {
             next = next => next,
@@ -166,6 +166,17 @@ where
                 }
                 tokio::time::sleep(REST).await;
             }
+        }
+    }
+}
+
+/// Room for a connection; until there is some, the others stay in the socket's queue.
+async fn room<A>(listener: &Listener<A>) -> Room {
+    match listener.gate.try_enter() {
+        Some(room) => room,
+        None => {
+            listener.metrics.paused_by_limit.inc();
+            listener.gate.enter().await
         }
     }
 }
@@ -225,18 +236,18 @@ where
 {
     let Some(acceptor) = &listener.tls else { return };
     let handshake = acceptor.accept(stream);
-    let shaken = match listener.handshake_timeout {
-        Some(limit) => tokio::time::timeout(limit, handshake).await,
-        None => Ok(handshake.await),
+    let shaken = tokio::select! {
+        shaken = in_time(listener.handshake_timeout, handshake) => shaken,
+        () = listener.grace_over() => return,
     };
     let stream = match shaken {
-        Ok(Ok(stream)) => Box::new(stream),
-        Ok(Err(error)) => {
+        Some(Ok(stream)) => Box::new(stream),
+        Some(Err(error)) => {
             listener.metrics.handshake_failures.inc();
             tracing::debug!(listener = &*listener.entrance.name, %error, "TLS handshake failed");
             return;
         }
-        Err(_) => {
+        None => {
             listener.metrics.handshake_failures.inc();
             return;
         }
@@ -283,18 +294,26 @@ async fn serve<A, S>(
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport,
 {
-    let drain = listener.drain.watch();
+    let arrival = Arrival::new(connection, listener.drain.watch());
     let slot = listener.idle.enter(stream.descriptor());
-    let mut wire = Wire::new(stream, Arrival::new(connection), slot);
+    let mut wire = Wire::new(stream, arrival, slot);
     let h2 = if is_h2 {
         wire.begin_h2(bytes::BytesMut::new());
         Some(wire)
     } else {
-        h1::serve(&listener, wire, &drain).await
+        h1::serve(&listener, wire).await
     };
     if let Some(wire) = h2 {
         // Boxed: most connections are HTTP/1 and must not keep room for it.
-        Box::pin(h2::serve(&listener, wire, drain)).await;
+        Box::pin(h2::serve(&listener, wire)).await;
+    }
+}
+
+/// What a future gives within a time; `None` if it takes longer.
+pub(super) async fn in_time<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+        None => Some(future.await),
     }
 }
 

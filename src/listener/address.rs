@@ -34,8 +34,24 @@ impl FromStr for Address {
         if let Ok(address) = text.parse() {
             return Ok(Self::Tcp(address));
         }
+        if let Some((_, address)) = text.split_once("://") {
+            return bad(&format!("leave the scheme out: `{}`", address.trim_end_matches('/')));
+        }
+        if text.parse::<u16>().is_ok() {
+            return bad(&format!("write `:{text}`"));
+        }
+        let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        if let Ok(ip) = bracketed.unwrap_or(text).parse::<IpAddr>() {
+            let remedy = match (ip, bracketed) {
+                (IpAddr::V6(_), None) => {
+                    "put an IPv6 address in brackets, as in `[::1]:8080`".into()
+                }
+                _ => format!("add a port: `{}`", SocketAddr::new(ip, 8080)),
+            };
+            return bad(&remedy);
+        }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return bad("write host and port, such as `0.0.0.0:8080`, or `unix:/path`");
+            return bad("write an address and a port, such as `0.0.0.0:8080`, or `unix:/path`");
         };
         let Ok(port) = port.parse() else {
             return bad("write a port from 0 to 65535 after the colon");
@@ -43,7 +59,7 @@ impl FromStr for Address {
         match host {
             "" | "*" => Ok(Self::Tcp((Ipv6Addr::UNSPECIFIED, port).into())),
             "localhost" => Ok(Self::Tcp((IpAddr::from([127, 0, 0, 1]), port).into())),
-            _ => bad("write an IP address of this machine (IPv6 in brackets), not a name"),
+            _ => bad("write an IP address of this machine, not a name"),
         }
     }
 }
@@ -52,7 +68,7 @@ impl FromStr for Address {
 fn unix(path: &str) -> Result<Address, Problem> {
     let remedy = "write a path of at most 107 bytes, such as `unix:/run/falconer.sock`";
     if path.is_empty() || path.len() > 107 {
-        return Err(Problem::new(format!("`{path}` cannot be the path of a unix socket"), remedy));
+        return Err(Problem::new(format!("`unix:{path}` cannot be a unix socket"), remedy));
     }
     Ok(Address::Unix(path.into()))
 }

@@ -88,8 +88,10 @@ pub enum ClientField {
 #[schemars(rename = "listener-limits")]
 pub struct Limits {
     /// Connections at once; further ones wait in the kernel's queue. Default: `20000`.
+    #[schemars(extend("minimum" = 1))]
     pub connections: Limit<u64>,
     /// Connections at once from one address; trusted proxies are exempt. Default: `500`.
+    #[schemars(extend("minimum" = 1))]
     pub connections_per_client: Limit<u64>,
     /// For the TLS handshake and the HTTP/2 preface. Default: `10s`.
     pub handshake_timeout: Limit<Duration>,
@@ -98,6 +100,7 @@ pub struct Limits {
     /// Size of the request head. Default: `32KiB`.
     pub header_size: Limit<Size>,
     /// Number of header fields. Default: `100`; the engine parses at most 256.
+    #[schemars(extend("minimum" = 1))]
     pub header_count: Limit<u64>,
     /// Size of the request target. Default: `8KiB`.
     pub uri_size: Limit<Size>,

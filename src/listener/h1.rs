@@ -14,8 +14,9 @@ use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Room for the heads that browsers send; larger ones grow it.
@@ -37,7 +38,6 @@ enum Next {
 pub(super) async fn serve<A, S>(
     listener: &Listener<A>,
     mut wire: Box<Wire<S>>,
-    drain: &ShutdownWatch,
 ) -> Option<Box<Wire<S>>>
 where
     A: HttpServerApp + Send + Sync + 'static,
@@ -52,7 +52,11 @@ where
                 wire.begin_h2(bytes);
                 return Some(wire);
             }
-            Next::Gone => return None,
+            Next::Gone => {
+                // Boxed: every connection would keep room for it.
+                Box::pin(wire.send_last(&[])).await;
+                return None;
+            }
             Next::Refused(cause, head) => {
                 let reply = listener.refuse(&wire.arrival().connection, cause, &head);
                 // Boxed: every connection would keep room for it.
@@ -64,11 +68,11 @@ where
         wire.begin(framing, rest);
         let arrival = wire.arrival().clone();
         arrival.watch.reset();
-        let served = exchange(&listener.app, wire, head, settings.take(), drain);
+        let served = exchange(&listener.app, wire, head, settings.take(), &arrival.drain);
         let served = arrival.clone().scope(served).await;
         if !arrival.take_entered() {
             // The engine's parser refused what ours let pass, and answered 400 itself.
-            listener.count_refused(&arrival.connection, Cause::BadRequest, &[]);
+            listener.count_refused(&arrival.connection, Cause::BadRequest, "HTTP/1.1");
         }
         let (stream, kept) = served?.consume();
         settings = kept;
@@ -101,18 +105,29 @@ where
 }
 
 async fn next<A, S: Transport>(listener: &Listener<A>, wire: &mut Wire<S>, is_first: bool) -> Next {
-    let limits = &listener.entrance.limits;
-    if !wait(wire, is_first, limits.header_timeout).await {
-        return Next::Gone;
+    loop {
+        if !wait(wire, is_first, listener.entrance.limits.header_timeout).await {
+            return Next::Gone;
+        }
+        let mut buffer = BytesMut::with_capacity(HEAD);
+        let mut scan = Scan::default();
+        // A whole head is usually there at once, and then no timer is needed.
+        match once(read(listener, wire, &mut buffer, &mut scan)).await {
+            Poll::Ready(Some(next)) => return next,
+            Poll::Ready(None) if !buffer.is_empty() => {
+                // Boxed: a head in pieces is rare, and every connection would keep room for it.
+                return Box::pin(rest(listener, wire, buffer, scan)).await;
+            }
+            // A line end too many, or a socket that only seemed readable: still idle.
+            Poll::Ready(None) | Poll::Pending => {}
+        }
     }
-    let mut buffer = BytesMut::with_capacity(HEAD);
-    let mut scan = Scan::default();
-    // A whole head is usually there at once, and then no timer is needed.
-    if let Some(next) = read(listener, wire, &mut buffer, &mut scan).await {
-        return next;
-    }
-    // Boxed: a head in pieces is rare, and every connection would keep room for it.
-    Box::pin(rest(listener, wire, buffer, scan)).await
+}
+
+/// Polls a future once.
+async fn once<F: Future>(future: F) -> Poll<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Reads the rest of a head that came in pieces, within the head's whole time.
@@ -133,6 +148,7 @@ async fn rest<A, S: Transport>(
         None => reading.await,
         Some(deadline) => match tokio::time::timeout(deadline, reading).await {
             Ok(next) => next,
+            Err(_) if buffer.is_empty() => Next::Gone,
             Err(_) => Next::Refused(Cause::RequestTimeout, buffer),
         },
     }
@@ -142,10 +158,11 @@ async fn rest<A, S: Transport>(
 async fn wait<S: Transport>(wire: &mut Wire<S>, is_first: bool, limit: Option<Duration>) -> bool {
     if is_first && let Some(limit) = limit {
         // Whoever connects has something to ask: the head's time runs from the start.
+        wire.slot.unused();
         let readable = poll_fn(|cx| wire.poll_readable(cx));
         // Boxed: the timer is needed once, and the room for it would stay.
-        let readable = Box::pin(tokio::time::timeout(limit, readable));
-        return matches!(readable.await, Ok(Ok(())));
+        let readable = Box::pin(tokio::time::timeout(limit, readable)).await;
+        return wire.slot.busy() && matches!(readable, Ok(Ok(())));
     }
     wire.slot.idle();
     let readable = poll_fn(|cx| wire.poll_readable(cx)).await;

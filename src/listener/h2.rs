@@ -1,16 +1,16 @@
 //! One HTTP/2 connection: accept streams, each an exchange of its own, until it ends or drains.
 
+use super::accept::in_time;
 use super::running::Listener;
 use super::stream::Stream;
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::exchange::{Arrival, Cause, Connection};
+use crate::exchange::{Arrival, Cause};
 use bytes::Bytes;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession};
 use pingora::protocols::{Digest, GetSocketDigest, Ssl, Stream as EngineStream};
-use pingora::server::ShutdownWatch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,15 +28,12 @@ const SEND_BUFFER: usize = 256 * 1024;
 const MALFORMED: u32 = 32;
 
 /// Serves a connection to its end.
-pub(super) async fn serve<A, S>(
-    listener: &Arc<Listener<A>>,
-    wire: Box<Wire<S>>,
-    drain: ShutdownWatch,
-) where
+pub(super) async fn serve<A, S>(listener: &Arc<Listener<A>>, wire: Box<Wire<S>>)
+where
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport,
 {
-    let connection = wire.arrival().connection.clone();
+    let arrival = wire.arrival().clone();
     let digest = Arc::new(Digest {
         ssl_digest: wire.get_ssl_digest(),
         timing_digest: Vec::new(),
@@ -44,12 +41,15 @@ pub(super) async fn serve<A, S>(
         socket_digest: wire.get_socket_digest(),
     });
     let handshake = options(listener).handshake(wire as EngineStream);
-    let shaken = match listener.handshake_timeout {
-        Some(limit) => tokio::time::timeout(limit, handshake).await,
-        None => Ok(handshake.await),
+    let shaken = tokio::select! {
+        shaken = in_time(listener.handshake_timeout, handshake) => shaken,
+        () = listener.grace_over() => return,
     };
-    let Ok(Ok(h2)) = shaken else { return };
-    accept(listener, h2, &connection, digest, drain).await;
+    let Some(Ok(h2)) = shaken else { return };
+    let active = Arc::new(Active::default());
+    accept(listener, h2, &arrival, digest, &active).await;
+    // The last exchanges may still be on their way to the log.
+    active.idle_for(Some(Duration::ZERO)).await;
 }
 
 type Accepting = h2::server::Connection<EngineStream, Bytes>;
@@ -57,39 +57,41 @@ type Accepting = h2::server::Connection<EngineStream, Bytes>;
 async fn accept<A>(
     listener: &Arc<Listener<A>>,
     mut h2: Accepting,
-    connection: &Arc<Connection>,
+    arrival: &Arrival,
     digest: Arc<Digest>,
-    mut drain: ShutdownWatch,
+    active: &Arc<Active>,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let active = Arc::new(Active::default());
+    let mut drain = arrival.drain.clone();
     let mut malformed = 0;
-    let mut is_draining = false;
+    let mut is_leaving = false;
     loop {
-        let patience = if is_draining { Some(listener.idle_grace) } else { listener.keep_alive };
+        let patience = if is_leaving { Some(listener.idle_grace) } else { listener.keep_alive };
         let accepted = tokio::select! {
             biased;
-            _ = drain.wait_for(|stop| *stop), if !is_draining => {
-                // GOAWAY for new streams; those that are open, or on their way, are served.
-                h2.graceful_shutdown();
-                is_draining = true;
-                continue;
-            }
-            accepted = HttpSession::from_h2_conn(&mut h2, digest.clone()) => accepted,
-            () = active.idle_for(patience) => return,
+            _ = drain.wait_for(|stop| *stop), if !is_leaving => None,
+            accepted = HttpSession::from_h2_conn(&mut h2, digest.clone()) => Some(accepted),
+            () = active.idle_for(patience) => None,
         };
         match accepted {
-            Err(_) | Ok(None) => return,
-            Ok(Some(H2Accept::Rejected)) => {
-                listener.count_refused(connection, Cause::BadRequest, &[]);
+            None if is_leaving => return,
+            None => {
+                // GOAWAY for new streams; those that are open, or on their way, are served.
+                h2.graceful_shutdown();
+                is_leaving = true;
+            }
+            Some(Err(_) | Ok(None)) => return,
+            Some(Ok(Some(H2Accept::Rejected))) => {
+                listener.count_refused(&arrival.connection, Cause::BadRequest, "HTTP/2.0");
                 malformed += 1;
                 if malformed >= MALFORMED {
                     return;
                 }
             }
-            Ok(Some(H2Accept::Session(session))) => {
-                spawn(listener.clone(), session, connection, active.enter(), drain.clone());
+            Some(Ok(Some(H2Accept::Session(session)))) => {
+                let arrival = Arrival::new(arrival.connection.clone(), drain.clone());
+                spawn(listener.clone(), session, arrival, active.enter());
             }
         }
     }
@@ -98,23 +100,17 @@ async fn accept<A>(
 fn spawn<A>(
     listener: Arc<Listener<A>>,
     session: HttpSession,
-    connection: &Arc<Connection>,
+    arrival: Arc<Arrival>,
     active: Entered,
-    drain: ShutdownWatch,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let arrival = Arrival::new(connection.clone());
     tokio::spawn(async move {
         let _active = active;
         let stream = Stream::new(session, arrival.clone());
         let session = ServerSession::new_custom(Box::new(stream));
-        let served = arrival.clone().scope(listener.app.process_new_http(session, &drain));
-        served.await;
-        if !arrival.take_entered() {
-            // The engine answers CONNECT itself.
-            listener.count_refused(&arrival.connection, Cause::MethodNotAllowed, &[]);
-        }
+        let served = listener.app.process_new_http(session, &arrival.drain);
+        arrival.clone().scope(served).await;
     });
 }
 

@@ -13,6 +13,9 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More fields than the engine parses.
 const MOST_FIELDS: usize = 256;
 
+/// The longest target that the engine's URI holds.
+const LONGEST_TARGET: u64 = u16::MAX as u64 - 1;
+
 /// Looks for the end of a head that arrives in pieces; looks at no byte twice.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -63,7 +66,7 @@ pub(super) fn check(head: &[u8], limits: &Limits) -> Result<Passed, Cause> {
     if method == "CONNECT" {
         return Err(Cause::MethodNotAllowed);
     }
-    if limits.uri_size.is_some_and(|most| target.len() as u64 > most) {
+    if target.len() as u64 > limits.uri_size.unwrap_or(LONGEST_TARGET).min(LONGEST_TARGET) {
         return Err(Cause::UriTooLong);
     }
     if limits.header_count.is_some_and(|most| request.headers.len() as u64 > most) {
@@ -74,7 +77,7 @@ pub(super) fn check(head: &[u8], limits: &Limits) -> Result<Passed, Cause> {
     }
     let seen = Fields::collect(request.headers)?;
     let is_11 = request.version == Some(1);
-    if is_11 && !seen.has_host {
+    if (is_11 && seen.host.is_none()) || !is_one_host(seen.host, authority(target)) {
         return Err(Cause::BadRequest);
     }
     seen.framing(is_11).map(|framing| Passed { framing })
@@ -88,6 +91,16 @@ pub(super) fn request_line(head: &[u8]) -> (&str, &str) {
     let method = words.next().unwrap_or_default();
     let is_method = method.len() <= 32 && method.bytes().all(|b| b.is_ascii_uppercase());
     if is_method { (method, words.next().unwrap_or_default()) } else { ("", "") }
+}
+
+/// The first field of a name in a head that may be broken, for the page and the log.
+pub(super) fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    let lines = head.split(|b| *b == b'\n').skip(1);
+    let mut lines = lines.map(<[u8]>::trim_ascii).take_while(|line| !line.is_empty());
+    lines.find_map(|line| {
+        let (field, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        field.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 fn cause_of(error: httparse::Error, head: &[u8]) -> Cause {
@@ -113,7 +126,13 @@ fn is_ours(major: u8, minor: u8) -> bool {
 
 /// Origin form, absolute form, or the asterisk of OPTIONS (RFC 9112, 3.2), in visible ASCII.
 fn is_target(method: &str, target: &[u8]) -> bool {
-    let is_sound = target.iter().all(|b| b.is_ascii_graphic() && *b != b'#');
+    let mut parts = target.splitn(2, |b| *b == b'?');
+    // Besides the fragment, what the engine's URI does not take: it would answer by itself.
+    let mut lacks = |refused: &[u8]| {
+        let mut part = parts.next().unwrap_or_default().iter();
+        part.all(|b| b.is_ascii_graphic() && !refused.contains(b))
+    };
+    let is_sound = lacks(b"#<>`") && lacks(b"#<>\"");
     let absolute = |scheme: &[u8]| {
         target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
@@ -124,13 +143,32 @@ fn is_target(method: &str, target: &[u8]) -> bool {
     is_sound && has_form
 }
 
-/// The fields that decide about framing.
+/// The authority of a target in absolute form.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let start = target.windows(3).position(|w| w == b"://")? + 3;
+    target.get(start..)?.split(|b| matches!(b, b'/' | b'?')).next()
+}
+
+/// Whether field and target name the same host, and no user: others may heed either of them.
+fn is_one_host(field: Option<&[u8]>, authority: Option<&[u8]>) -> bool {
+    let names_user = field.is_some_and(|host| host.contains(&b'@'));
+    !names_user
+        && authority.is_none_or(|authority| {
+            field.is_none_or(|host| host == authority)
+                && !authority.contains(&b'@')
+                && http::uri::Authority::try_from(authority).is_ok()
+        })
+}
+
+/// The fields that decide about host and framing.
 #[derive(Default)]
 struct Fields<'a> {
-    has_host: bool,
+    host: Option<&'a [u8]>,
     length: Option<&'a [u8]>,
     coding: Option<&'a [u8]>,
-    upgrades: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -140,13 +178,9 @@ impl<'a> Fields<'a> {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             // The length tells most names apart without comparing.
             let is_new = match header.name.len() {
-                4 if is("host") => !std::mem::replace(&mut seen.has_host, true),
+                4 if is("host") => seen.host.replace(header.value).is_none(),
                 14 if is("content-length") => seen.length.replace(header.value).is_none(),
                 17 if is("transfer-encoding") => seen.coding.replace(header.value).is_none(),
-                7 if is("upgrade") => {
-                    seen.upgrades = true;
-                    true
-                }
                 _ => true,
             };
             if !is_new {
@@ -157,18 +191,16 @@ impl<'a> Fields<'a> {
     }
 
     fn framing(&self, is_11: bool) -> Result<Framing, Cause> {
-        let body = match (self.length, self.coding) {
-            (Some(_), Some(_)) => return Err(Cause::BadRequest),
-            (None, Some(_)) if !is_11 => return Err(Cause::BadRequest),
+        match (self.length, self.coding) {
+            (Some(_), Some(_)) => Err(Cause::BadRequest),
+            (None, Some(_)) if !is_11 => Err(Cause::BadRequest),
             (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
-                Framing::Chunked(Chunks::Size(0))
+                Ok(Framing::Chunked(Chunks::Start))
             }
-            (None, Some(_)) => return Err(Cause::CodingNotSupported),
-            (Some(length), None) => Framing::Length(number(length).ok_or(Cause::BadRequest)?),
-            (None, None) => Framing::Length(0),
-        };
-        // After an upgrade everything belongs to the exchange.
-        Ok(if self.upgrades && is_11 { Framing::Endless } else { body })
+            (None, Some(_)) => Err(Cause::CodingNotSupported),
+            (Some(length), None) => Ok(Framing::Length(number(length).ok_or(Cause::BadRequest)?)),
+            (None, None) => Ok(Framing::Length(0)),
+        }
     }
 }
 
@@ -218,7 +250,7 @@ mod tests {
     fn bodies_are_framed_one_way_only() {
         assert_eq!(with(""), Ok(Framing::Length(0)));
         assert_eq!(with("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
-        assert_eq!(with("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked(Chunks::Size(0))));
+        assert_eq!(with("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked(Chunks::Start)));
         for fields in [
             "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n",
             "Content-Length: 7\r\nContent-Length: 8\r\n",
@@ -252,6 +284,12 @@ mod tests {
             "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /#f HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /<a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /?a\" HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http:/// HTTP/1.1\r\nHost:\r\n\r\n",
+            "GET http://me@a/ HTTP/1.1\r\nHost: me@a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: me@a\r\n\r\n",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
             "GET /\r\n\r\n",
             "nonsense\r\n\r\n",
@@ -284,6 +322,7 @@ mod tests {
         for head in [
             "GET / HTTP/1.0\r\n\r\n",
             "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a?x HTTP/1.0\r\n\r\n",
             "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost:\r\nX: caf\u{e9}\r\n\r\n",
         ] {
@@ -292,14 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_owns_all_that_follows() {
-        let fields = "Connection: upgrade\r\nUpgrade: websocket\r\n";
-        assert_eq!(with(fields), Ok(Framing::Endless));
-    }
-
-    #[test]
     fn the_log_gets_what_can_be_read() {
         assert_eq!(request_line(b"GET /x HTTP/1.1\r\n"), ("GET", "/x"));
         assert_eq!(request_line(b"\x16\x03\x01\xff"), ("", ""));
+        let head = b"GET\r\nhost: a\r\nX: \xff\r\nHOST:b\r\n\r\nAccept: c\r\n";
+        assert_eq!(field(head, "Host"), Some("a"));
+        assert_eq!((field(head, "x"), field(head, "accept")), (None, None));
     }
 }

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 const SHARDS: usize = 16;
 const BUSY: u32 = 0;
 const ENDED: u32 = u32::MAX;
+/// Idle since a second that never comes: no time is up for it, and only a sweep of all ends it.
+const UNUSED: u32 = u32::MAX - 1;
 
 /// The connections of a listener.
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ struct Shard {
 #[derive(Debug)]
 struct Entry {
     descriptor: RawFd,
-    /// `BUSY`, `ENDED`, or the second since when it is idle.
+    /// `BUSY`, `ENDED`, `UNUSED`, or the second since when it is idle.
     state: AtomicU32,
 }
 
@@ -103,6 +105,11 @@ impl Slot {
         self.entry.state.store(now, Ordering::Release);
     }
 
+    /// Says that the connection waits for its first request, which has a time of its own.
+    pub(super) fn unused(&self) {
+        self.entry.state.store(UNUSED, Ordering::Release);
+    }
+
     /// Says that it is in use again; false if the sweeper was faster.
     pub(super) fn busy(&self) -> bool {
         self.entry.state.swap(BUSY, Ordering::AcqRel) != ENDED
@@ -152,6 +159,18 @@ mod tests {
         assert!(!has_ended(&busy) && has_ended(&old) && !has_ended(&young));
         assert!(!slot2.busy(), "the sweeper was faster");
         assert!(slot3.busy());
+    }
+
+    #[test]
+    fn an_unused_one_ends_with_all_others_only() {
+        let table = Arc::new(Table::default());
+        let (unused, _peer, slot) = connection(&table);
+        slot.unused();
+        (0..5).for_each(|_| table.tick());
+        table.sweep(1);
+        assert!(!has_ended(&unused));
+        table.sweep(0);
+        assert!(has_ended(&unused) && !slot.busy());
     }
 
     #[test]

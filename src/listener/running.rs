@@ -5,8 +5,8 @@ use super::drain::Drain;
 use super::gate::Gate;
 use super::idle::Table;
 use super::metrics::{Handles, Metrics};
-use super::refusal;
-use crate::exchange::{Cause, Connection, Entrance, RequestId};
+use super::refusal::Refusal;
+use crate::exchange::{Cause, Connection, Entrance};
 use crate::observe::access;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,10 +77,19 @@ impl<A> Listener<A> {
         }
     }
 
+    /// Waits until the process drains and those who asked for nothing had their grace.
+    pub(super) async fn grace_over(&self) {
+        // The sender lives as long as the listener.
+        let _ = self.drain.watch().wait_for(|stop| *stop).await;
+        tokio::time::sleep(self.idle_grace).await;
+    }
+
     /// Refuses a request: counts and logs it, and returns the answer.
     pub(super) fn refuse(&self, connection: &Connection, cause: Cause, head: &[u8]) -> Vec<u8> {
-        let id = self.count_refused(connection, cause, head);
-        refusal::bytes(cause, &id, head)
+        let mut refusal = Refusal::new(cause, head);
+        let answer = refusal.answer();
+        self.note(connection, refusal);
+        answer
     }
 
     /// Counts and logs a request that the engine refused itself.
@@ -88,14 +97,15 @@ impl<A> Listener<A> {
         &self,
         connection: &Connection,
         cause: Cause,
-        head: &[u8],
-    ) -> RequestId {
-        let now = refusal::now();
-        let id = RequestId::new(now);
-        self.metrics.count_refused(cause);
+        protocol: &'static str,
+    ) {
+        self.note(connection, Refusal::unseen(cause, protocol));
+    }
+
+    fn note(&self, connection: &Connection, refusal: Refusal<'_>) {
+        self.metrics.count_refused(refusal.cause);
         if self.access.is_on() {
-            self.access.record(refusal::record(connection, cause, &id, head, now));
+            self.access.record(refusal.record(connection));
         }
-        id
     }
 }

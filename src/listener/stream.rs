@@ -42,13 +42,13 @@ impl Drop for Stream {
 
 /// Awaits something of the inner session unless the watch is overdue first.
 macro_rules! watched {
-    ($self:ident, $inner:ident => $future:expr) => {{
+    ($error:ident, $self:ident, $inner:ident => $future:expr) => {{
         let Self { inner: $inner, arrival, timer } = $self;
         tokio::select! {
             biased;
             done = $future => done,
             () = poll_fn(|cx| timer.poll(&arrival.watch, cx)) => {
-                Error::e_explain(ErrorType::ReadTimedout, "the exchange is overdue")
+                Error::e_explain(ErrorType::$error, "the exchange is overdue")
             }
         }
     }};
@@ -65,11 +65,11 @@ impl Session for Stream {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        watched!(self, inner => inner.read_body_bytes())
+        watched!(ReadTimedout, self, inner => inner.read_body_bytes())
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        watched!(self, inner => inner.drain_request_body())
+        watched!(ReadTimedout, self, inner => inner.drain_request_body())
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
@@ -81,7 +81,7 @@ impl Session for Stream {
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        watched!(self, inner => inner.write_body(data, end))
+        watched!(WriteTimedout, self, inner => inner.write_body(data, end))
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -89,7 +89,7 @@ impl Session for Stream {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        watched!(self, inner => inner.response_duplex_vec(tasks))
+        watched!(WriteTimedout, self, inner => inner.response_duplex_vec(tasks))
     }
 
     /// The watch is the only timeout for reading.
@@ -140,7 +140,7 @@ impl Session for Stream {
     }
 
     async fn read_body_or_idle(&mut self, is_done: bool) -> Result<Option<Bytes>> {
-        watched!(self, inner => inner.read_body_or_idle(is_done))
+        watched!(ReadTimedout, self, inner => inner.read_body_or_idle(is_done))
     }
 
     fn body_bytes_sent(&self) -> usize {

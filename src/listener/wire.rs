@@ -7,7 +7,7 @@
 use super::body::Framing;
 use super::idle::Slot;
 use super::transport::Transport;
-use crate::exchange::{Arrival, Timer};
+use crate::exchange::{Arrival, Phase, Timer};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
@@ -41,6 +41,8 @@ pub(super) struct Wire<S: Transport> {
     /// Output not yet given to the transport; no capacity while idle.
     out: Vec<u8>,
     sent: usize,
+    /// Whether the transport may still hold output: TLS keeps what its socket does not take.
+    is_unflushed: bool,
     framing: Framing,
     is_h2: bool,
     timer: Timer,
@@ -60,6 +62,7 @@ impl<S: Transport> Wire<S> {
             ahead: BytesMut::new(),
             out: Vec::new(),
             sent: 0,
+            is_unflushed: false,
             framing: Framing::Length(0),
             is_h2: false,
             timer: Timer::default(),
@@ -123,6 +126,7 @@ impl<S: Transport> Wire<S> {
 
     /// Reads what is left of the request: closing over unread bytes would reset the answer away.
     async fn linger(&mut self) -> io::Result<()> {
+        self.framing.admit(&std::mem::take(&mut self.ahead));
         let mut discard = [0; 4096];
         while !self.framing.is_done() {
             let read = self.io.read(&mut discard).await?;
@@ -143,6 +147,14 @@ impl<S: Transport> Wire<S> {
             self.sent += written;
         }
         self.release();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives all output to the peer's socket.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.is_unflushed = false;
         Poll::Ready(Ok(()))
     }
 
@@ -172,12 +184,17 @@ impl<S: Transport> Wire<S> {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.arrival.watch.phase() == Phase::Tunnel {
+            // After an upgrade everything belongs to the exchange; before, it waits for its turn.
+            self.framing = Framing::Endless;
+        }
         if self.framing.is_done() {
             return self.poll_early(cx);
         }
         if !self.ahead.is_empty() {
             let offered = self.ahead.len().min(buf.remaining());
             let taken = self.framing.admit(self.ahead.get(..offered).unwrap_or_default());
+            self.refuse_malformed()?;
             buf.put_slice(self.ahead.get(..taken).unwrap_or_default());
             self.ahead.advance(taken);
             return Poll::Ready(Ok(()));
@@ -186,9 +203,17 @@ impl<S: Transport> Wire<S> {
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
         let taken = self.framing.admit(read);
+        self.refuse_malformed()?;
         self.ahead.extend_from_slice(read.get(taken..).unwrap_or_default());
         buf.set_filled(before + taken);
         Poll::Ready(Ok(()))
+    }
+
+    fn refuse_malformed(&self) -> io::Result<()> {
+        if self.framing.is_malformed() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "malformed chunks"));
+        }
+        Ok(())
     }
 
     /// Pending output and a large slice, without copying the slice.
@@ -254,10 +279,10 @@ impl<S: Transport> AsyncRead for Wire<S> {
         let this = &mut *self;
         // The engine does not flush a body of known length before its last byte, but polls the
         // read side whenever it waits for the upstream: a trickling body leaves here.
-        if !this.out.is_empty()
-            && let Poll::Ready(drained) = this.poll_drain(cx)
+        if this.is_unflushed
+            && let Poll::Ready(sent) = this.poll_sent(cx)
         {
-            drained?;
+            sent?;
         }
         if let Poll::Ready(read) = this.poll_body(cx, buf) {
             return Poll::Ready(read);
@@ -273,8 +298,9 @@ impl<S: Transport> AsyncWrite for Wire<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        // h2 gathers its frames, and flushes them, itself.
+        this.is_unflushed = !this.is_h2;
         let written = if this.is_h2 {
-            // h2 gathers its frames itself.
             Pin::new(&mut this.io).poll_write(cx, buf)
         } else if this.out.len() + buf.len() <= COALESCE {
             if this.out.capacity() == 0 {
@@ -308,9 +334,8 @@ impl<S: Transport> AsyncWrite for Wire<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(drained) = self.poll_drain(cx) {
-            drained?;
-            return Pin::new(&mut self.io).poll_flush(cx);
+        if let Poll::Ready(sent) = self.poll_sent(cx) {
+            return Poll::Ready(sent);
         }
         self.poll_overdue(cx).map(Err)
     }
@@ -379,3 +404,6 @@ impl<S: Transport> std::fmt::Debug for Wire<S> {
         write!(f, "connection from {:?}", self.arrival.connection.peer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Hop-by-hop fields (RFC 9110, 7.6.1): they end with the connection they came by.
 
+use super::forwarded;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -21,9 +22,11 @@ static REQUEST_FIELDS: [HeaderName; 7] = [
 static RESPONSE_FIELDS: [HeaderName; 4] =
     [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE, header::UPGRADE];
 
-/// Nominating one of these would break framing or routing; the nomination is ignored.
+/// Nominating one of these would break framing or routing, or hide the client that a trusted
+/// proxy tells of; the nomination is ignored.
 fn is_protected(name: &HeaderName) -> bool {
     [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name)
+        || forwarded::is_forwarded(name)
 }
 
 /// Whether a list field such as `Connection` or `TE` holds a token, whatever its case.
@@ -40,11 +43,16 @@ pub fn upgrade(request: &RequestHeader) -> Option<&HeaderValue> {
     is_valid.then_some(protocol)
 }
 
-/// Removes the hop-by-hop fields of a request.
-pub fn strip_request(request: &mut RequestHeader) {
+/// Removes what `Connection` nominates, while it is still there: the engine forgets the field on
+/// the way to HTTP/2.
+pub fn strip_nominated(request: &mut RequestHeader) {
     for name in nominated(&request.headers) {
         request.remove_header(&name);
     }
+}
+
+/// Removes the other hop-by-hop fields of a request.
+pub fn strip_request(request: &mut RequestHeader) {
     for name in &REQUEST_FIELDS {
         if request.headers.contains_key(name) {
             request.remove_header(name);
@@ -74,7 +82,8 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         for token in tokens(value) {
-            if is(token, "close") || is(token, "keep-alive") || is(token, "upgrade") {
+            // These have a meaning of their own, which `strip_request` minds.
+            if ["close", "keep-alive", "upgrade", "te"].iter().any(|own| is(token, own)) {
                 continue;
             }
             match HeaderName::from_bytes(token) {
@@ -129,19 +138,22 @@ mod tests {
             ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
             ("Proxy-Authorization", "Basic eDp5"),
         ]);
+        strip_nominated(&mut request);
         strip_request(&mut request);
         assert_eq!(names(&request.headers), ["host", "x-three"]);
     }
 
     #[test]
-    fn framing_and_host_cannot_be_nominated_away() {
+    fn framing_host_and_client_cannot_be_nominated_away() {
         let mut request = request(&[
             ("Host", "a.example"),
             ("Content-Length", "3"),
-            ("Connection", "host, content-length, transfer-encoding"),
+            ("X-Forwarded-For", "192.0.2.1"),
+            ("Connection", "host, content-length, transfer-encoding, x-forwarded-for"),
         ]);
+        strip_nominated(&mut request);
         strip_request(&mut request);
-        assert_eq!(names(&request.headers), ["host", "content-length"]);
+        assert_eq!(names(&request.headers), ["host", "content-length", "x-forwarded-for"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A request arrives: strict checks, the client, the route.
 
 use super::ctx::{Accepted, Ctx};
+use super::http10;
 use crate::exchange::{Cause, Client, Connection, Target};
 use crate::net::hop;
 use crate::route::table::{Outcome, Request};
 use crate::runtime::Snapshot;
-use http::Version;
 use http::header::{self, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
+use http::{Method, Version};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -17,6 +18,7 @@ pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) 
     let Some(arrival) = ctx.arrival.clone() else { return Err(ctx.fail(Cause::Internal)) };
     // The watch of the exchange is the only timeout for reading.
     session.set_read_timeout(None);
+    http10::accept(session);
     let entrance = &arrival.connection.entrance;
     let accepted = read(session.req_header_mut(), &arrival.connection);
     let found = match &accepted {
@@ -46,6 +48,9 @@ fn read(
     request: &mut RequestHeader,
     connection: &Connection,
 ) -> std::result::Result<Accepted, Cause> {
+    if request.method == Method::CONNECT {
+        return Err(Cause::MethodNotAllowed);
+    }
     let limits = &connection.entrance.limits;
     let is_h2 = request.version == Version::HTTP_2;
     if is_h2 && limits.header_count.is_some_and(|most| request.headers.len() as u64 > most) {
@@ -65,6 +70,7 @@ fn read(
         request.remove_header(&header::UPGRADE);
     }
     let client = Client::of(connection, &request.headers);
+    hop::strip_nominated(request);
     Ok(Accepted { client, target, host, is_upgrade })
 }
 
@@ -73,15 +79,17 @@ fn host(
     request: &mut RequestHeader,
     is_h2: bool,
 ) -> std::result::Result<Option<HeaderValue>, Cause> {
-    let Some(authority) = request.uri.authority() else {
-        return Ok(request.headers.get(header::HOST).cloned());
+    let is_absolute = !is_h2 && !request.raw_path().starts_with(b"/") && request.raw_path() != b"*";
+    let sent = if is_absolute { Uri::try_from(request.raw_path()).ok() } else { None };
+    let authority = sent.as_ref().unwrap_or(&request.uri).authority();
+    let Some(authority) = authority else {
+        return Ok(request.headers.get(header::HOST).filter(|host| !host.is_empty()).cloned());
     };
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Cause::BadRequest)?;
-    if !is_h2 {
-        // The target's host wins over the field (RFC 9112, 3.2.2); the engine compared them.
-        let target = request.uri.path_and_query().cloned();
-        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        request.set_uri(Uri::from(target));
+    if is_absolute {
+        // The target's host wins over the field (RFC 9112, 3.2.2); the engine compared them. Its
+        // URI has the path alone, and setting it makes the engine forget the absolute form.
+        request.set_uri(request.uri.clone());
         request.insert_header(header::HOST, host.clone()).map_err(|_| Cause::BadRequest)?;
     }
     Ok(Some(host))

@@ -41,7 +41,7 @@ pub struct Ctx {
 pub(super) struct Accepted {
     pub(super) client: Client,
     pub(super) target: Target,
-    /// The host as the client sent it; `None` if it sent none (HTTP/1.0).
+    /// The host as the client sent it; `None` if it sent none, as HTTP/1.0 may, or an empty one.
     pub(super) host: Option<HeaderValue>,
     pub(super) is_upgrade: bool,
 }

@@ -34,7 +34,9 @@ pub(super) fn exchange(
     reused: bool,
 ) -> Box<Error> {
     let cause = of(&error, session, ctx);
-    note(ctx, cause, &error);
+    if let Some(cause) = cause {
+        note(ctx, cause, &error);
+    }
     let mut error = error.more_context(format!("Peer: {peer}"));
     let is_safe = session.req_header().method.is_idempotent()
         && !session.as_downstream().retry_buffer_truncated()
@@ -46,18 +48,22 @@ pub(super) fn exchange(
         error.set_retry(false);
     }
     if !error.retry() {
-        ctx.cause = Some(cause);
+        ctx.cause = cause;
     }
     error
 }
 
 /// Answers the client, unless it left or has part of a response already.
 pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
-    let cause = ctx.cause.unwrap_or_else(|| of(error, session, ctx));
-    ctx.cause = Some(cause);
+    let cause = of(error, session, ctx);
+    ctx.cause = cause;
     if let Some(watch) = ctx.watch() {
         watch.reset();
     }
+    let Some(cause) = cause.filter(|_| !is_answered(error, ctx)) else {
+        close(session).await;
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    };
     let status = cause.status().as_u16();
     let has_begun = session.response_written().is_some_and(|head| {
         !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS
@@ -78,26 +84,44 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     }
     let reply = Reply::failure(cause, &ctx.id, Some(&session.req_header().headers));
     let is_sent = request::send(session, ctx, &reply).await.is_ok();
-    if !is_clean && let ServerSession::H1(client) = session.as_downstream_mut() {
-        // Closes politely: an unread body must not reset the answer away.
-        client.shutdown().await;
+    if !is_clean {
+        close(session).await;
     }
     FailToProxy { error_code: status, can_reuse_downstream: is_sent && is_clean }
 }
 
-/// The cause of an error that none of our phases raised.
-pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Cause {
-    if let Some(cause) = ctx.cause {
-        return cause;
+/// Closes politely: an unread body must not reset the answer away.
+async fn close(session: &mut Session) {
+    if let ServerSession::H1(client) = session.as_downstream_mut() {
+        client.shutdown().await;
+    }
+}
+
+/// The cause of an error; `None` if the client had its whole response all the same.
+pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Option<Cause> {
+    if ctx.cause.is_some() || is_answered(error, ctx) {
+        return ctx.cause;
     }
     if let Some(phase) = ctx.watch().and_then(|watch| watch.overdue()) {
-        return of_silence(phase);
+        return Some(of_silence(phase));
     }
-    match error.esource() {
+    Some(match error.esource() {
         ErrorSource::Upstream => of_upstream(error, session),
         ErrorSource::Downstream => of_downstream(error),
         ErrorSource::Internal | ErrorSource::Unset => Cause::Internal,
-    }
+    })
+}
+
+/// Whether the response was sent whole, and only the rest of the request's body is not wanted.
+fn is_answered(error: &Error, ctx: &Ctx) -> bool {
+    let is_of_request = match error.etype() {
+        ErrorType::ReadError | ErrorType::ReadTimedout | ErrorType::ConnectionClosed => {
+            *error.esource() == ErrorSource::Downstream
+        }
+        ErrorType::HTTPStatus(_) => true,
+        _ => false,
+    };
+    is_of_request && ctx.attempt.as_ref().is_some_and(|attempt| attempt.ended.is_some())
 }
 
 fn of_silence(phase: Phase) -> Cause {
@@ -138,8 +162,11 @@ fn of_upstream(error: &Error, session: &Session) -> Cause {
 }
 
 fn of_downstream(error: &Error) -> Cause {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
     match error.etype() {
         ErrorType::InvalidHTTPHeader | ErrorType::Custom(_) => Cause::BadRequest,
+        // So the listener tells of a body whose framing is malformed.
+        _ if io.is_some_and(|e| e.kind() == std::io::ErrorKind::InvalidInput) => Cause::BadRequest,
         _ => Cause::ClientClosed,
     }
 }

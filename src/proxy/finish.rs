@@ -70,7 +70,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
 
 /// Why the exchange failed; that a tunnel ends is no failure.
 fn cause(session: &Session, error: Option<&Error>, ctx: &Ctx) -> Option<Cause> {
-    let cause = ctx.cause.or_else(|| error.map(|error| failure::of(error, session, ctx)))?;
+    let cause = ctx.cause.or_else(|| failure::of(error?, session, ctx))?;
     let is_end = matches!(cause, Cause::ClientClosed | Cause::UpstreamReset);
     (!(session.was_upgraded() && is_end)).then_some(cause)
 }

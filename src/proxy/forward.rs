@@ -47,7 +47,9 @@ pub(super) async fn request(
     if request.version == Version::HTTP_2 && request.headers.contains_key(header::EXPECT) {
         // The engine passes no 100 on from HTTP/2, so the client gets it from us.
         if let ServerSession::H1(client) = session.as_downstream_mut() {
+            client.set_close_on_response_before_downstream_finish(false);
             client.write_continue_response().await?;
+            client.set_close_on_response_before_downstream_finish(true);
         }
     }
     let is_sent = session.as_downstream_mut().is_body_done();
@@ -55,7 +57,9 @@ pub(super) async fn request(
         return Err(ctx.fail(Cause::Internal));
     };
     let host = match (&route.target, &ctx.attempt) {
-        (Target::Upstream(upstream), Some(attempt)) => upstream.host(&attempt.picked),
+        (Target::Upstream(upstream), Some(attempt)) => {
+            upstream.host(&attempt.picked, accepted.host.is_some())
+        }
         _ => None,
     };
     upstream::prepare(

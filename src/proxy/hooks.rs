@@ -100,8 +100,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        response::arrived(response, ctx);
-        Ok(())
+        response::arrived(response, ctx)
     }
 
     async fn response_filter(

@@ -6,6 +6,7 @@ mod failure;
 mod finish;
 mod forward;
 mod hooks;
+mod http10;
 mod request;
 mod response;
 

@@ -34,6 +34,8 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, reply: &Reply) ->
     let mut head = reply.head()?;
     response::edit(session, &mut head, ctx);
     let body = reply.body_for(&session.req_header().method);
-    session.write_response_header(Box::new(head), body.is_none()).await?;
-    session.write_response_body(body, true).await
+    // What fails from here on has one reason: the client is gone.
+    let head = session.write_response_header(Box::new(head), body.is_none()).await;
+    head.map_err(|error| error.into_down())?;
+    session.write_response_body(body, true).await.map_err(|error| error.into_down())
 }

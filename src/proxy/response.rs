@@ -1,21 +1,28 @@
 //! The response comes back and passes the filters in reverse.
 
 use super::ctx::Ctx;
-use crate::exchange::Phase;
+use super::http10;
+use crate::exchange::{Cause, Phase};
 use crate::net::hop;
-use http::{StatusCode, Version};
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode, Version};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use std::time::Instant;
 
 /// A head arrived from the endpoint.
-pub(super) fn arrived(response: &ResponseHeader, ctx: &Ctx) {
+pub(super) fn arrived(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     let is_tunnel = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    if response.status.is_informational() && !is_tunnel {
-        return ctx.touch();
+    if is_tunnel && !ctx.is_upgrade() {
+        return Err(ctx.fail(Cause::UpstreamInvalidResponse));
     }
-    let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return };
+    if response.status.is_informational() && !is_tunnel {
+        ctx.touch();
+        return Ok(());
+    }
+    let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return Ok(()) };
     if is_tunnel {
         watch.set(Phase::Tunnel, Some(route.timeouts.tunnel.0));
     } else {
@@ -27,6 +34,7 @@ pub(super) fn arrived(response: &ResponseHeader, ctx: &Ctx) {
         let told = response.headers.get("keep-alive").and_then(|value| value.to_str().ok());
         attempt.picked.endpoint().learn(told);
     }
+    Ok(())
 }
 
 /// The head on its way to the client.
@@ -37,14 +45,34 @@ pub(super) fn filter(
 ) -> Result<()> {
     hop::strip_response(response);
     let is_interim = response.status.is_informational();
+    if let ServerSession::H1(client) = session.as_downstream_mut() {
+        // A client that still sends its body is kept after a 100, not after its final response.
+        client.set_close_on_response_before_downstream_finish(!is_interim);
+    }
+    http10::respond(session, response);
     if !is_interim || response.status == StatusCode::SWITCHING_PROTOCOLS {
         edit(session, response, ctx);
+    }
+    if !is_interim && is_bodiless(session, response) {
+        complete(ctx);
     }
     Ok(())
 }
 
+/// Whether the head is the whole response, as far as it tells.
+fn is_bodiless(session: &Session, response: &ResponseHeader) -> bool {
+    let is_empty = |length: &HeaderValue| length == "0";
+    response.headers.get(header::CONTENT_LENGTH).is_some_and(is_empty)
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || session.req_header().method == Method::HEAD
+}
+
 /// Runs the response side of the filters that the request has entered.
 pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) {
+    if ctx.arrival.as_ref().is_some_and(|arrival| *arrival.drain.borrow()) {
+        // The engine looked before the exchange, and a drain may have begun since.
+        session.set_keepalive(None);
+    }
     if !ctx.entered {
         return;
     }
@@ -57,7 +85,13 @@ pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &m
 /// A piece of the body passes.
 pub(super) fn body(end: bool, ctx: &mut Ctx) {
     ctx.touch();
-    if end && let Some(attempt) = &mut ctx.attempt {
+    if end {
+        complete(ctx);
+    }
+}
+
+fn complete(ctx: &mut Ctx) {
+    if let Some(attempt) = &mut ctx.attempt {
         attempt.ended = Some(Instant::now());
     }
 }

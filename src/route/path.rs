@@ -1,6 +1,6 @@
 //! Paths that a route names: `/exact`, `/prefix/*`, `/user/{id}`, `/{rest*}`, `~ ^/regex$`.
 
-use super::text::build_regex;
+use super::text::regex;
 use crate::net::uri;
 use crate::value::{Problem, word};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -120,7 +120,7 @@ impl FromStr for PathPattern {
 
     fn from_str(text: &str) -> Result<Self, Problem> {
         let kind = match text.strip_prefix('~') {
-            Some(source) => Kind::Regex(build_regex(source)?),
+            Some(source) => Kind::Regex(regex(source)?),
             None => Kind::Segments(parse_path(text)?),
         };
         let pattern = Self { text: text.to_owned(), kind };

@@ -33,7 +33,7 @@ pub struct RedirectConfig {
     pub to: Template,
     /// 301, 302, 303, 307 or 308. Default: 308.
     #[serde(default = "permanent")]
-    #[schemars(range(min = 300, max = 399))]
+    #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status: u16,
 }
 
@@ -55,6 +55,7 @@ pub struct ReplyConfig {
     pub body: String,
     /// The header fields; without a `content-type` it is `text/plain`.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "format": "field-name" }))]
     pub headers: IndexMap<FieldName, String>,
 }
 
@@ -94,11 +95,6 @@ impl Redirect {
         }
         let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
         Reply::new(self.status).header(header::LOCATION, to)
-    }
-
-    /// The template in it.
-    pub fn template(&self) -> &Template {
-        &self.to
     }
 }
 

@@ -1,7 +1,7 @@
 //! Patterns for the values of header fields, query parameters and cookies.
 
-use crate::value::{Problem, word};
-use regex::{Regex, RegexBuilder};
+use crate::value::{self, Problem, word};
+use regex::Regex;
 use std::str::FromStr;
 
 /// What a value must look like.
@@ -47,7 +47,7 @@ impl FromStr for TextPattern {
             "present" => Self::Present,
             "absent" => Self::Absent,
             _ => match (text.strip_prefix('~'), text.strip_suffix('*')) {
-                (Some(source), _) => Self::Regex(build_regex(source)?),
+                (Some(source), _) => Self::Regex(regex(source)?),
                 (None, Some(prefix)) => Self::Prefix(prefix.to_owned()),
                 (None, None) => Self::Exact(text.to_owned()),
             },
@@ -69,24 +69,9 @@ impl PartialEq for TextPattern {
 
 impl Eq for TextPattern {}
 
-/// Builds what stands behind a `~`; its memory is bounded, however it is written.
-pub(super) fn build_regex(source: &str) -> Result<Regex, Problem> {
-    let source = source.trim();
-    RegexBuilder::new(source).size_limit(1 << 20).dfa_size_limit(1 << 20).build().map_err(|error| {
-        let why = match error {
-            regex::Error::CompiledTooBig(_) => "it is too big".to_owned(),
-            // The last line of a syntax error says what; those before draw where.
-            other => {
-                let text = other.to_string();
-                let cause = text.lines().last().unwrap_or_default();
-                cause.trim_start_matches("error: ").to_owned()
-            }
-        };
-        Problem::new(
-            format!("`{source}` is not a regular expression: {why}"),
-            "mend it; there is no look-around and no back-reference",
-        )
-    })
+/// What stands behind a `~`.
+pub(super) fn regex(source: &str) -> Result<Regex, Problem> {
+    source.trim().parse::<value::Regex>().map(|regex| regex.0)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::retain::Retained;
 use super::snapshot::Snapshot;
 use crate::config::{Document, Placed, Step, nearest};
 use crate::exchange::Entrance;
-use crate::expr::{Template, Variable};
+use crate::expr::Variable;
 use crate::filter::{Chain, Filter};
-use crate::listener::{self, MinVersion, Protocol};
+use crate::listener::{self, Address, MinVersion, Protocol};
 use crate::net::CidrSet;
 use crate::route::table::{Spec, shadowed};
 use crate::route::{self, Matcher, Route, Table, Target};
@@ -53,7 +53,9 @@ pub fn compile(
     let mut compiler = Compiler { document, retained, diagnostics: Vec::new() };
     let certificates = compiler.certificates(state_dir);
     let listeners = compiler.listeners(&certificates);
+    compiler.addresses();
     let upstreams = compiler.upstreams();
+    compiler.references();
     let filters = compiler.filters(&document.filters);
     let routes = compiler.routes(&upstreams, &filters);
     let is_sound = compiler.diagnostics.iter().all(|d| d.severity != crate::value::Severity::Error);
@@ -88,20 +90,30 @@ impl Compiler<'_> {
         let mut certificates = IndexMap::new();
         for (name, Placed { value, steps }) in &self.document.certificates {
             let loaded = match value.source() {
-                Some(Source::Files { chain, key }) => Certificate::load(chain, key),
-                Some(Source::SelfSigned(names)) => match state_dir {
-                    Some(folder) => Certificate::self_signed(names, &folder.join("certificates")),
-                    None => Certificate::unkept(names),
-                },
-                None => Err(Problem::new(
-                    format!("certificate `{name}` has no one source"),
-                    "give it `chain` and `key`, or `self_signed` with at least one name",
-                )),
+                Ok(Source::Files { chain, key }) => {
+                    let faults = |faults: Vec<tls::Fault>| {
+                        for tls::Fault { key, problem } in faults {
+                            self.fail(&below(steps, key), problem);
+                        }
+                    };
+                    Certificate::load(chain, key).map_err(faults).ok()
+                }
+                Ok(Source::SelfSigned(names)) => {
+                    let made = match state_dir {
+                        Some(folder) => {
+                            Certificate::self_signed(names, &folder.join("certificates"))
+                        }
+                        None => Certificate::unkept(names),
+                    };
+                    let steps = below(steps, "self_signed");
+                    made.map_err(|problem| self.fail(&steps, problem)).ok()
+                }
+                Err(problem) => {
+                    self.fail(steps, problem);
+                    None
+                }
             };
-            match loaded {
-                Ok(certificate) => drop(certificates.insert(name.clone(), certificate)),
-                Err(problem) => self.fail(steps, problem),
-            }
+            certificates.extend(loaded.map(|certificate| (name.clone(), certificate)));
         }
         certificates
     }
@@ -148,13 +160,8 @@ impl Compiler<'_> {
         steps: &[Step],
     ) -> Option<Arc<rustls::ServerConfig>> {
         let steps = below(&below(steps, "tls"), "certificates");
-        let mut served = Vec::new();
-        for (place, name) in config.certificates.iter().enumerate() {
-            match certificates.get(name) {
-                Some(certificate) => served.push(certificate.clone()),
-                None => self.unknown("certificates", "certificate", name, &item(&steps, place)),
-            }
-        }
+        let served = config.certificates.iter().filter_map(|name| certificates.get(name));
+        let served: Vec<_> = served.cloned().collect();
         let oldest = match config.min_version {
             MinVersion::Tls12 => tls::Version::Tls12,
             MinVersion::Tls13 => tls::Version::Tls13,
@@ -209,6 +216,7 @@ impl Compiler<'_> {
         let names = self.retained.names();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         let mut seen: HashMap<String, &[Step]> = HashMap::new();
+        let mut captured = Vec::new();
         let mut routes = Vec::new();
         for Placed { value, steps } in &document.routes {
             let name = name_of(value, steps);
@@ -232,7 +240,10 @@ impl Compiler<'_> {
                     continue;
                 }
             };
-            self.captures(&matcher, &target, &own, steps);
+            for key in ["filters", "redirect"] {
+                self.captures(matcher.names(), &below(steps, key), "the path of this route");
+            }
+            captured.extend_from_slice(matcher.names());
             let Some(target) = target else { continue };
             let upstream = match &target {
                 Target::Upstream(upstream) => upstream.timeouts(),
@@ -251,6 +262,9 @@ impl Compiler<'_> {
             };
             let spec = Spec { matcher, priority: value.priority, guarded: false };
             routes.push((spec, (Arc::new(route), steps)));
+        }
+        if document.is_whole() && routes.len() == document.count("routes") {
+            self.captures(&captured, &[Step::Key("filters".into())], "the path of no route");
         }
         let specs: Vec<Spec> = routes.iter().map(|(spec, _)| spec.clone()).collect();
         for (loser, winner) in shadowed(&specs) {
@@ -285,11 +299,7 @@ impl Compiler<'_> {
             }
         }
         if let Some(name) = &config.upstream {
-            let upstream = upstreams.get(name).cloned().map(Target::Upstream);
-            if upstream.is_none() {
-                self.unknown("upstreams", "upstream", name, &below(steps, "upstream"));
-            }
-            return upstream;
+            return upstreams.get(name).cloned().map(Target::Upstream);
         }
         let (key, compiled) = match (&config.redirect, &config.reply) {
             (Some(redirect), _) => ("redirect", redirect.compile().map(Target::Redirect)),
@@ -299,38 +309,67 @@ impl Compiler<'_> {
         compiled.map_err(|problem| self.fail(&below(steps, key), problem)).ok()
     }
 
-    /// Names that templates take from the path must be captured by it.
-    fn captures(
-        &mut self,
-        matcher: &Matcher,
-        target: &Option<Target>,
-        filters: &[Arc<Filter>],
-        steps: &[Step],
-    ) {
-        let mut templates: Vec<(&Template, &str)> = Vec::new();
-        if let Some(Target::Redirect(redirect)) = target {
-            templates.push((redirect.template(), "redirect"));
-        }
-        let own = filters.iter().flat_map(|filter| filter.templates());
-        templates.extend(own.map(|template| (template, "filters")));
-        let captured = matcher.names();
-        let mut missing = Vec::new();
-        for (template, key) in templates {
-            for variable in template.variables() {
-                if let Variable::PathCapture(name) = variable
-                    && !captured.iter().any(|known| **known == **name)
-                {
-                    missing.push((key, name.clone()));
+    /// Names that templates below a place take from the path must be captured by it.
+    fn captures(&mut self, captured: &[String], steps: &[Step], path: &str) {
+        for Placed { value, steps } in self.document.templates(steps) {
+            for variable in value.variables() {
+                let Variable::PathCapture(name) = variable else { continue };
+                if captured.iter().any(|known| **known == **name) {
+                    continue;
                 }
+                let what = format!("{path} captures no `{name}`");
+                let remedy = match (nearest(name, captured.iter().map(String::as_str)), captured) {
+                    (Some(near), _) => format!("did you mean `{{path.{near}}}`?"),
+                    (None, []) => format!("capture it, as in `path: \"/{{{name}}}\"`"),
+                    (None, some) => format!("use one of: {}", some.join(", ")),
+                };
+                self.fail(&steps, Problem::new(what, remedy));
             }
         }
-        for (key, name) in missing {
-            let what = format!("the path of this route does not capture `{name}`");
-            let remedy = match captured {
-                [] => format!("capture it, as in `path: \"/{{{name}}}\"`"),
-                some => format!("use one of: {}", some.join(", ")),
-            };
-            self.fail(&below(steps, key), Problem::new(what, remedy));
+    }
+
+    /// What is referred to by name must be there, also from what could not be read.
+    fn references(&mut self) {
+        let document = self.document;
+        for name in document.names("listeners") {
+            let steps = [Step::from("listeners"), name.as_str().into()];
+            let steps = below(&below(&steps, "tls"), "certificates");
+            self.reference("certificates", "certificate", &steps);
+        }
+        for index in 0..document.count("routes") {
+            let route = [Step::from("routes"), index.into()];
+            let listener = below(&below(&route, "match"), "listener");
+            self.reference("listeners", "listener", &listener);
+            self.reference("upstreams", "upstream", &below(&route, "upstream"));
+        }
+    }
+
+    fn reference(&mut self, section: &'static str, kind: &str, steps: &[Step]) {
+        for Placed { value, steps } in self.document.texts(steps) {
+            self.unknown(section, kind, &value, &steps);
+        }
+    }
+
+    /// Nothing can listen where another listener does already; port 0 is a free one each time.
+    fn addresses(&mut self) {
+        let document = self.document;
+        let admin = document.admin.iter().map(|admin| (&admin.value.address, &admin.steps));
+        let listeners = document.listeners.values();
+        let all = listeners.map(|placed| (&placed.value.address, &placed.steps)).chain(admin);
+        let mut seen = HashMap::new();
+        for (addresses, steps) in all {
+            let steps = below(steps, "address");
+            for (place, address) in addresses.iter().enumerate() {
+                let steps = item(&steps, place);
+                let taken = match address {
+                    Address::Tcp(address) if address.port() == 0 => None,
+                    _ => seen.insert(address, document.position(&steps)),
+                };
+                if let Some(first) = taken {
+                    let what = format!("`{address}` is taken already, at {first}");
+                    self.fail(&steps, Problem::new(what, "take another address"));
+                }
+            }
         }
     }
 

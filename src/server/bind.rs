@@ -15,15 +15,27 @@ use std::path::PathBuf;
 pub(super) struct Bindings<'a> {
     listeners: Vec<(Vec<Bound>, &'a Entry)>,
     admin: Vec<Bound>,
-    unlink: Vec<PathBuf>,
+    files: Files,
 }
 
 /// What [`Bindings`] come to.
 pub(super) struct Ready<'a> {
     pub(super) sockets: Vec<(Vec<Bound>, &'a Entry)>,
     pub(super) admin: Vec<Bound>,
-    /// The paths of unix sockets.
-    pub(super) unlink: Vec<PathBuf>,
+    pub(super) files: Files,
+}
+
+/// The files of unix sockets, removed when dropped: by a start that failed, or at the end.
+#[derive(Default)]
+pub(super) struct Files(Vec<PathBuf>);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Whoever removed it already did our work.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl<'a> Bindings<'a> {
@@ -32,7 +44,7 @@ impl<'a> Bindings<'a> {
         document: &Document,
         listeners: &'a IndexMap<String, Entry>,
     ) -> Result<Self, Diagnostic> {
-        let mut all = Self { listeners: Vec::new(), admin: Vec::new(), unlink: Vec::new() };
+        let mut all = Self { listeners: Vec::new(), admin: Vec::new(), files: Files::default() };
         for (name, entry) in listeners {
             let bound = all.addresses(document, name, &entry.config.address, &entry.steps)?;
             all.listeners.push((bound, entry));
@@ -46,7 +58,11 @@ impl<'a> Bindings<'a> {
 
     /// Hands the sockets over; from here on they are used.
     pub(super) fn ready(self) -> Ready<'a> {
-        Ready { sockets: self.listeners, admin: self.admin, unlink: self.unlink }
+        for (bound, entry) in &self.listeners {
+            tell(&entry.entrance.name, bound);
+        }
+        tell(super::ADMIN, &self.admin);
+        Ready { sockets: self.listeners, admin: self.admin, files: self.files }
     }
 
     fn addresses(
@@ -67,14 +83,17 @@ impl<'a> Bindings<'a> {
                 }
             }
             if let Address::Unix(path) = address {
-                self.unlink.push(path);
+                self.files.0.push(path);
             }
         }
-        for socket in &bound {
-            let address = socket.address().map(|a| a.to_string()).unwrap_or_default();
-            tracing::info!(listener = name, %address, "listening");
-        }
         Ok(bound)
+    }
+}
+
+fn tell(listener: &str, sockets: &[Bound]) {
+    for socket in sockets {
+        let address = socket.address().map(|a| a.to_string()).unwrap_or_default();
+        tracing::info!(listener, %address, "listening");
     }
 }
 
@@ -116,12 +135,4 @@ pub(super) fn access_log(document: &Document, registry: &Registry) -> Result<Wri
         let what = format!("the access log cannot be opened: {error}");
         document.error(&steps, Problem::new(what, "name a file that this user may write"))
     })
-}
-
-/// Removes the sockets of a process that ends.
-pub(super) fn unlink(paths: &[PathBuf]) {
-    for path in paths {
-        // Whoever removed it already did our work.
-        let _ = std::fs::remove_file(path);
-    }
 }

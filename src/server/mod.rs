@@ -16,6 +16,7 @@ use crate::runtime::{Compiled, Handle, Retained};
 use crate::upstream::{Dns, Names};
 use crate::value::Diagnostic;
 use bind::{Bindings, Ready};
+use pingora::apps::HttpServerOptions;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
@@ -63,8 +64,13 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
         access: writer.sender(),
     };
     let proxy = Proxy::new(runtime.clone(), writer.sender());
-    let proxy = Arc::new(http_proxy(&server.configuration, proxy));
-    let Ready { sockets, admin, unlink } = bindings.ready();
+    let mut proxy = http_proxy(&server.configuration, proxy);
+    // CONNECT is refused by a hook, so that it is logged; the engine would answer it before.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    let proxy = Arc::new(proxy);
+    let Ready { sockets, admin, files: _files } = bindings.ready();
     let sockets = sockets
         .into_iter()
         .map(|(bound, entry)| {
@@ -78,19 +84,19 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
         })
         .collect();
 
+    let signals = Signals::new(drain, readiness.clone(), &document.server);
     let names = Names::new(Arc::new(Dns::default()));
-    let warm = server.add_service(Warm::new(runtime, names, readiness.clone()));
+    let warm = Warm::new(runtime, names, readiness.clone(), signals.heard());
+    let warm = server.add_service(warm);
     let accepting = server.add_service(Manager::new("edge", sockets, server.configuration.threads));
     accepting.add_dependency(&warm);
     if !admin.is_empty() {
-        let app = Admin::new(retained.registry.clone(), readiness.clone());
+        let app = Admin::new(retained.registry.clone(), readiness);
         server.add_service(admin_service(admin, app, &shared));
     }
 
-    let signals = Signals::new(drain, readiness, &document.server);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     writer.close(FLUSH);
-    bind::unlink(&unlink);
     Ok(())
 }
 

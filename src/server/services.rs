@@ -8,6 +8,7 @@ use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long the first look-up of names may hold up the start.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -17,11 +18,18 @@ pub(super) struct Warm {
     runtime: Arc<Handle>,
     names: Names,
     readiness: Arc<Readiness>,
+    /// Told when signals are heard.
+    heard: Arc<Notify>,
 }
 
 impl Warm {
-    pub(super) fn new(runtime: Arc<Handle>, names: Names, readiness: Arc<Readiness>) -> Self {
-        Self { runtime, names, readiness }
+    pub(super) fn new(
+        runtime: Arc<Handle>,
+        names: Names,
+        readiness: Arc<Readiness>,
+        heard: Arc<Notify>,
+    ) -> Self {
+        Self { runtime, names, readiness, heard }
     }
 }
 
@@ -40,6 +48,7 @@ impl ServiceWithDependents for Warm {
         let _ = tokio::time::timeout(PATIENCE, futures::future::join_all(follow)).await;
         let generation = snapshot.generation;
         drop(snapshot);
+        self.heard.notified().await;
         ready.notify_ready();
         self.readiness.set(true);
         tracing::info!(generation, "ready");

@@ -8,12 +8,14 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Drains by itself and then has the engine end at once: the engine's own grace is a fixed sleep.
 pub(super) struct Signals {
     drain: Arc<Drain>,
     readiness: Arc<Readiness>,
     longest: Duration,
+    heard: Arc<Notify>,
 }
 
 impl Signals {
@@ -22,14 +24,19 @@ impl Signals {
         readiness: Arc<Readiness>,
         server: &config::Server,
     ) -> Self {
-        Self { drain, readiness, longest: server.drain.0 }
+        Self { drain, readiness, longest: server.drain.0, heard: Arc::default() }
+    }
+
+    /// What is told as soon as signals are heard; before, one would kill the process.
+    pub(super) fn heard(&self) -> Arc<Notify> {
+        self.heard.clone()
     }
 
     async fn drain(&self) {
         self.readiness.set(false);
         let open = self.drain.open();
-        tracing::info!(connections = open, longest = ?self.longest, "draining");
         self.drain.begin();
+        tracing::info!(connections = open, longest = ?self.longest, "draining");
         let start = Instant::now();
         let emptied = tokio::time::timeout(self.longest, self.drain.emptied()).await;
         let (left, took) = (self.drain.open(), start.elapsed());
@@ -44,10 +51,9 @@ impl Signals {
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let (mut terminate, mut interrupt) = match (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) {
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        self.heard.notify_one();
+        let (mut terminate, mut interrupt) = match signals {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::error!(%error, "signals cannot be heard; only SIGKILL ends this process");

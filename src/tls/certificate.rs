@@ -1,9 +1,10 @@
 //! A chain and its key, ready to be served.
 
 use crate::value::Problem;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use x509_parser::extensions::GeneralName;
@@ -18,21 +19,29 @@ pub struct Certificate {
     pub names: Vec<Box<str>>,
 }
 
+/// What is wrong with one file of a certificate.
+#[derive(Debug)]
+pub struct Fault {
+    /// The key that names the file: `chain` or `key`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
 impl Certificate {
     /// Reads a pair of PEM files.
-    pub fn load(chain: &Path, key: &Path) -> Result<Self, Problem> {
-        let certificates = read_chain(chain)?;
-        let key_file = key.display();
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-            Problem::new(
-                format!("no private key can be read from `{key_file}` ({error})"),
-                "name a PEM file with an unencrypted private key that this user may read",
-            )
-        })?;
-        Self::new(certificates, &key).map_err(|what| {
-            let remedy = format!("name the key of `{}`, or the chain of this key", chain.display());
-            Problem::new(format!("`{key_file}` does not fit: {what}"), remedy)
-        })
+    pub fn load(chain: &Path, key: &Path) -> Result<Self, Vec<Fault>> {
+        let fault = |key| move |problem| Fault { key, problem };
+        let read_chain = read_chain(chain).map_err(fault("chain"));
+        let read_key = read_key(key).map_err(fault("key"));
+        match (read_chain, read_key) {
+            (Ok(certificates), Ok(private)) => Self::new(certificates, &private).map_err(|what| {
+                let what = format!("`{}` does not fit: {what}", key.display());
+                let remedy = format!("name the key of `{}`", chain.display());
+                vec![fault("key")(Problem::new(what, remedy))]
+            }),
+            (chain, key) => Err(chain.err().into_iter().chain(key.err()).collect()),
+        }
     }
 
     /// Checks that a key is the chain's.
@@ -55,17 +64,31 @@ impl Certificate {
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let unreadable = |error: String| {
-        Problem::new(
-            format!("no certificate can be read from `{}` ({error})", path.display()),
-            "name a PEM file with the server's certificate first, that this user may read",
-        )
+    let text = fs::read(path).map_err(|error| Problem::unreadable(path, &error))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let why = match chain {
+        Ok(chain) if !chain.is_empty() => return Ok(chain),
+        Ok(_) => String::new(),
+        Err(error) => format!(" ({error})"),
     };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| unreadable(error.to_string()))?
-        .collect();
-    let chain = chain.map_err(|error| unreadable(error.to_string()))?;
-    if chain.is_empty() { Err(unreadable("it holds none".into())) } else { Ok(chain) }
+    Err(Problem::new(
+        format!("`{}` holds no certificate{why}", path.display()),
+        "name a PEM file that begins with the server's certificate",
+    ))
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
+    let text = fs::read(path).map_err(|error| Problem::unreadable(path, &error))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        let why = match error {
+            pem::Error::NoItemsFound => String::new(),
+            error => format!(" ({error})"),
+        };
+        Problem::new(
+            format!("`{}` holds no private key{why}", path.display()),
+            "name a PEM file with an unencrypted private key",
+        )
+    })
 }
 
 fn names(certificate: &CertificateDer<'_>) -> Result<Vec<Box<str>>, String> {

@@ -1,5 +1,6 @@
 //! `certificates:` in the document.
 
+use crate::value::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// Names and addresses for a certificate that is made once and kept in `state_dir`; for
     /// development, because no client trusts it.
+    #[schemars(length(min = 1))]
     pub self_signed: Option<Vec<String>>,
 }
 
@@ -35,12 +37,20 @@ pub enum Source<'a> {
 }
 
 impl Config {
-    /// The source, if exactly one is given.
-    pub fn source(&self) -> Option<Source<'_>> {
-        match (&self.chain, &self.key, &self.self_signed) {
-            (Some(chain), Some(key), None) => Some(Source::Files { chain, key }),
-            (None, None, Some(names)) if !names.is_empty() => Some(Source::SelfSigned(names)),
-            _ => None,
-        }
+    /// The one source.
+    pub fn source(&self) -> Result<Source<'_>, Problem> {
+        let (what, remedy) = match (&self.chain, &self.key, &self.self_signed) {
+            (Some(chain), Some(key), None) => return Ok(Source::Files { chain, key }),
+            (None, None, Some(names)) => return Ok(Source::SelfSigned(names)),
+            (Some(_), None, None) => ("the chain has no key", "add `key:` with a file"),
+            (None, Some(_), None) => ("the key has no chain", "add `chain:` with a file"),
+            (None, None, None) => {
+                ("the certificate has no source", "add `chain:` and `key:`, or `self_signed:`")
+            }
+            (_, _, Some(_)) => {
+                ("the certificate has two sources, files and `self_signed`", "keep one of them")
+            }
+        };
+        Err(Problem::new(what, remedy))
     }
 }

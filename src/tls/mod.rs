@@ -6,7 +6,7 @@ mod resolver;
 mod self_signed;
 mod server;
 
-pub use certificate::Certificate;
+pub use certificate::{Certificate, Fault};
 pub use config::{Config, Source};
 pub use resolver::Resolver;
 pub use server::{Version, server_config};

@@ -44,7 +44,7 @@ impl Certificate {
 fn unmakeable(names: &[String], error: &str) -> Problem {
     Problem::new(
         format!("no certificate can be made for {} ({error})", names.join(", ")),
-        "give DNS names or IP addresses",
+        "give DNS names (`xn--...` beyond ASCII) or IP addresses",
     )
 }
 
@@ -111,8 +111,10 @@ mod tests {
         Certificate::self_signed(&two, folder.path()).unwrap();
         let (chain, _) = files(&one, folder.path());
         let (_, key) = files(&two, folder.path());
-        let problem = Certificate::load(&chain, &key).unwrap_err();
-        assert!(problem.what.contains("does not fit"), "{problem}");
+        let faults = Certificate::load(&chain, &key).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].key, "key");
+        assert!(faults[0].problem.what.contains("does not fit"), "{faults:?}");
     }
 
     #[test]
@@ -120,7 +122,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.pem");
         fs::write(&file, "nonsense").unwrap();
-        assert!(Certificate::load(&file, &file).is_err());
-        assert!(Certificate::load(&folder.path().join("missing"), &file).is_err());
+        for chain in [file.clone(), folder.path().join("missing")] {
+            let faults = Certificate::load(&chain, &file).unwrap_err();
+            assert_eq!(faults.iter().map(|fault| fault.key).collect::<Vec<_>>(), ["chain", "key"]);
+        }
     }
 }

@@ -64,11 +64,11 @@ impl Upstream {
         self.config.timeouts
     }
 
-    /// The `Host` that is sent to a picked endpoint; `None` leaves the client's.
-    pub fn host<'a>(&'a self, picked: &'a Picked) -> Option<&'a HeaderValue> {
+    /// The `Host` that is sent to a picked endpoint; `None` leaves the client's, if it has one.
+    pub fn host<'a>(&'a self, picked: &'a Picked, has_host: bool) -> Option<&'a HeaderValue> {
         match &self.config.host {
-            config::Host::Client => None,
-            config::Host::Endpoint => Some(&picked.authority),
+            config::Host::Client if has_host => None,
+            config::Host::Client | config::Host::Endpoint => Some(&picked.authority),
             config::Host::Name(name) => Some(name),
         }
     }

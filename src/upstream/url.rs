@@ -100,7 +100,12 @@ impl FromStr for Url {
             return unix(path).map_err(|remedy| bad(text, remedy));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(bad(text, format!("write the scheme, such as `http://{text}`")));
+            let port = text.strip_prefix(':').unwrap_or(text);
+            let url = match port.parse::<u16>() {
+                Ok(port) => format!("http://127.0.0.1:{port}"),
+                Err(_) => format!("http://{text}"),
+            };
+            return Err(bad(text, format!("write the scheme, such as `{url}`")));
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,

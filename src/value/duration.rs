@@ -33,6 +33,9 @@ impl FromStr for Duration {
             "h" => 3_600_000,
             "d" => 86_400_000,
             "" => return bad(format!("write the unit, such as `{number}s`")),
+            _ if unit.starts_with('.') => {
+                return bad("write a whole number of a smaller unit, such as `1500ms`".into());
+            }
             _ => return bad("use one of the units ms, s, m, h, d, such as `30s`".into()),
         };
         match number.parse::<u64>().ok().and_then(|n| n.checked_mul(per_unit)) {

@@ -1,7 +1,8 @@
 //! What every word of the document has in common.
 
-use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::{fmt, io};
 
 /// Why a text is not the word it should be, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,21 @@ impl Problem {
     /// A problem with its remedy.
     pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: remedy.into() }
+    }
+
+    /// A file that the document names and that cannot be read.
+    pub fn unreadable(path: &Path, error: &io::Error) -> Self {
+        let (why, remedy) = match error.kind() {
+            io::ErrorKind::NotFound => {
+                ("there is no such file".into(), "correct the path, or create the file")
+            }
+            io::ErrorKind::PermissionDenied => {
+                ("permission denied".into(), "let this user read it")
+            }
+            io::ErrorKind::IsADirectory => ("it is a folder".into(), "name a file in it"),
+            _ => (error.to_string(), "name another file"),
+        };
+        Self::new(format!("cannot read `{}`: {why}", path.display()), remedy)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the documentation shows works: every document in it passes `falconer check`.
 
-use crate::support::certs::Certificate;
-use crate::support::edge::edge;
+use crate::support::{Certificate, edge};
 use std::path::{Path, PathBuf};
 
 #[tokio::test]

@@ -10,5 +10,15 @@
 )]
 
 mod docs;
+mod ending;
+mod failures;
+mod golden;
+mod kestrel;
 mod language;
+mod listeners;
+mod passing;
+mod refusals;
+mod regressions;
+mod routes;
 mod support;
+mod upstreams;

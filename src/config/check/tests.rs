@@ -311,7 +311,7 @@ fn a_word_judges_its_own_text() {
         ("keep_alive: 30", "`30` is not a duration; write the unit, such as `30s`"),
         (
             "keep_alive: 1.5",
-            "`1.5` is not a duration; use one of the units ms, s, m, h, d, such as `30s`",
+            "`1.5` is not a duration; write a whole number of a smaller unit, such as `1500ms`",
         ),
         ("keep_alive: true", "`true` is not a duration; write a number and a unit, such as `30s`"),
         ("keep_alive: offf", "`offf` is not a duration; did you mean `off`?"),
@@ -357,7 +357,7 @@ fn an_unknown_value_is_told_with_the_nearest_or_with_all() {
         (
             "zebra",
             "3:43: unknown value `zebra` for `balance`; \
-             use one of `round_robin`, `least_request`, `hash`",
+             use one of `round_robin`, `least_request`, `hash: ...`",
         ),
         ("hash", "3:43: `hash` needs its settings; write `hash: { key: ... }`"),
         (

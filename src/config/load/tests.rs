@@ -123,8 +123,8 @@ fn an_included_document_holds_only_what_can_be_merged() {
          a.yaml:2:1: `route` cannot stand in an included document; did you mean `routes`?\n\
          b.yaml:1:1: an included document is a map; begin with one of `listeners`, `upstreams`, \
          `routes`\n\
-         c.yaml:1:9: `routes` does not go together with the one at main.yaml:2:9; write both as \
-         lists or both as maps"
+         c.yaml:1:9: `routes` is of another kind at main.yaml:2:9; write both as a list or \
+         both as a map"
     );
 }
 
@@ -138,12 +138,13 @@ fn a_broken_include_is_reported_at_its_scalar_and_reading_goes_on() {
     let loaded = folder.load();
     assert_eq!(
         folder.problems(),
-        "main.yaml:1:64: the variable `X` is not set; set it, or write a default: \
-         `${X:-default}`\n\
+        "main.yaml:1:64: the variable `X` is not set; set it, write `${X:-default}`, or \
+         `$${X}` for the text itself\n\
          main.yaml:1:11: cannot read `none.yaml`: there is no such file; correct the path, or \
          create the file\n\
          broken.yaml:1:4: this bracket closes nothing; remove it, or quote the value\n\
-         main.yaml:1:35: `bad[` is no pattern: invalid range pattern; correct the pattern\n\
+         main.yaml:1:35: `bad[` is no pattern: invalid range pattern; correct the pattern, or \
+         write `[[]` for a bracket\n\
          main.yaml:1:43: `include` takes file names; write `include: [sites/*.yaml]`\n\
          good.yaml:2:10: cannot read `gone.yaml`: there is no such file; correct the path, or \
          create the file"
@@ -160,10 +161,10 @@ fn a_cycle_ends_at_the_include_that_closes_it() {
     ]);
     assert_eq!(
         folder.problems(),
-        "sites/a.yaml:1:11: `sites/../main.yaml` includes itself; keep included documents in a \
-         folder of their own\n\
-         sites/a.yaml:1:24: `sites/a.yaml` includes itself; keep included documents in a folder \
-         of their own"
+        "sites/a.yaml:1:11: `sites/../main.yaml` includes itself; remove it, or keep included \
+         documents in a folder of their own\n\
+         sites/a.yaml:1:24: `sites/a.yaml` includes itself; remove it, or keep included documents \
+         in a folder of their own"
     );
     assert_eq!(routes(&folder.load()), ["a"]);
 }

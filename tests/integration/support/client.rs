@@ -9,13 +9,15 @@ use super::wire::{Headers, Stream, chunk, last_chunk};
 use super::within;
 use bytes::Bytes;
 use std::fmt;
-use tokio::net::{TcpStream, UnixStream};
+use std::net::IpAddr;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 /// Where requests go, and how.
 #[derive(Clone)]
 pub struct Client {
     address: String,
+    own: Option<IpAddr>,
     tls: Option<Tls>,
     pub(super) h2: bool,
 }
@@ -27,8 +29,14 @@ impl Client {
         let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
         // What listens on every address is reached on loopback.
         let address = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-        let client = Self { address, tls: None, h2: false };
+        let client = Self { address, own: None, tls: None, h2: false };
         if url.starts_with("https://") { client.tls() } else { client }
+    }
+
+    /// Connects from this address; all of 127.0.0.0/8 are ours.
+    pub fn from(mut self, own: [u8; 4]) -> Self {
+        self.own = Some(own.into());
+        self
     }
 
     /// Speaks TLS, asks for `localhost` and believes any certificate.
@@ -50,6 +58,12 @@ impl Client {
     /// Speaks HTTP/2: by ALPN over TLS, by prior knowledge in clear text.
     pub fn h2(mut self) -> Self {
         self.h2 = true;
+        self
+    }
+
+    /// Speaks `h1` or `h2`, as a document says it.
+    pub fn speaking(mut self, protocol: &str) -> Self {
+        self.h2 = protocol == "h2";
         self
     }
 
@@ -108,7 +122,14 @@ impl Client {
             let io: Stream = match self.address.strip_prefix("unix:") {
                 Some(path) => Box::new(UnixStream::connect(path).await?),
                 None => {
-                    let io = TcpStream::connect(&self.address).await?;
+                    let io = match self.own {
+                        Some(own) => {
+                            let socket = TcpSocket::new_v4()?;
+                            socket.bind((own, 0).into())?;
+                            socket.connect(self.address.parse().expect("an address")).await?
+                        }
+                        None => TcpStream::connect(&self.address).await?,
+                    };
                     io.set_nodelay(true)?;
                     Box::new(io)
                 }
@@ -161,7 +182,7 @@ impl Request {
         self
     }
 
-    /// Sends the body in chunks, on HTTP/1.
+    /// Sends the body without announcing its length: in chunks, on HTTP/1.
     pub fn chunked(mut self) -> Self {
         self.chunked = true;
         self

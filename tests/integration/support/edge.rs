@@ -23,6 +23,7 @@ pub fn edge(document: &str) -> Builder {
         values: Vec::new(),
         folder: TempDir::new().expect("a folder"),
         environment: Vec::new(),
+        descriptors: None,
         exactly: false,
     }
 }
@@ -33,6 +34,7 @@ pub struct Builder {
     values: Vec<(String, String)>,
     folder: TempDir,
     environment: Vec<(String, String)>,
+    descriptors: Option<(u32, u32)>,
     exactly: bool,
 }
 
@@ -62,6 +64,12 @@ impl Builder {
         let path = self.folder.path().join("authority.pem");
         let variable = path.to_str().expect("a path").to_owned();
         self.file("authority.pem", &authority.pem).env("SSL_CERT_FILE", &variable)
+    }
+
+    /// Allows the edge so many open files and sockets: at first, and at most.
+    pub fn descriptors(mut self, soft: u32, hard: u32) -> Self {
+        self.descriptors = Some((soft, hard));
+        self
     }
 
     /// Takes the document as it is, without completing it.
@@ -104,7 +112,16 @@ impl Builder {
         let text = if self.exactly { text } else { complete(&text) };
         let path = self.folder.path().join("falconer.yaml");
         fs::write(&path, text).expect("the document");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_falconer"));
+        let binary = env!("CARGO_BIN_EXE_falconer");
+        let mut process = match self.descriptors {
+            None => Command::new(binary),
+            Some((soft, hard)) => {
+                // It becomes the edge, so the process id is the edge's own.
+                let mut process = Command::new("prlimit");
+                process.arg(format!("--nofile={soft}:{hard}")).arg(binary);
+                process
+            }
+        };
         process.arg(command).arg("-c").arg(path).env_remove("STATE_DIRECTORY");
         process.envs(self.environment.iter().map(|(name, value)| (name, value)));
         process
@@ -216,6 +233,14 @@ impl Edge {
         eventually(&format!("{series} to become {value}"), async || {
             let now = sum(&self.metrics().await, series)?;
             ((now - value).abs() < 1e-9).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until [`Self::metric`] is at least this value.
+    pub async fn metric_reaches(&self, series: &str, value: f64) {
+        eventually(&format!("{series} to reach {value}"), async || {
+            (sum(&self.metrics().await, series)? >= value).then_some(())
         })
         .await;
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub struct Flow(Side);
 
 enum Side {
-    H1 { raw: Raw, method: String, chunked: bool, framing: Option<Framing> },
+    H1 { raw: Raw, method: String, chunked: bool, framing: Option<Framing>, trailers: Headers },
     H2 { exchange: Exchange, connection: H2 },
 }
 
@@ -29,7 +29,8 @@ impl Flow {
         }
         let mut raw = request.client.raw().await;
         raw.write(request.head()).await;
-        Self(Side::H1 { raw, method: request.method, chunked, framing: None })
+        let (method, trailers) = (request.method, Headers::default());
+        Self(Side::H1 { raw, method, chunked, framing: None, trailers })
     }
 
     /// Sends bytes of the body, as fast as the peer takes them.
@@ -77,10 +78,9 @@ impl Flow {
     /// The next bytes of the answer's body, after [`Self::head`]; `None` at its proper end.
     pub async fn piece(&mut self) -> Option<Result<Bytes, String>> {
         match &mut self.0 {
-            Side::H1 { raw, framing, .. } => {
+            Side::H1 { raw, framing, trailers, .. } => {
                 let framing = framing.as_mut().expect("the head was read");
-                let mut trailers = Headers::default();
-                let piece = raw.reader.piece(framing, &mut trailers);
+                let piece = raw.reader.piece(framing, trailers);
                 let piece = within("a piece of the body", piece).await;
                 piece.map_err(|e| e.to_string()).transpose()
             }
@@ -107,6 +107,14 @@ impl Flow {
             take(&piece?);
         }
         Ok(())
+    }
+
+    /// What came after the body, when [`Self::piece`] has given `None`.
+    pub async fn trailers(&mut self) -> Headers {
+        match &mut self.0 {
+            Side::H1 { trailers, .. } => std::mem::take(trailers),
+            Side::H2 { exchange, .. } => exchange.trailers().await,
+        }
     }
 
     /// Ends the whole connection at once, as a client that is gone.

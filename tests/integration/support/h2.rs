@@ -80,6 +80,12 @@ impl H2 {
         within("the end of the HTTP/2 connection", self.connection).await.expect("no panic")
     }
 
+    /// Waits until the peer ends the connection, and says how; unlike [`Self::closed`] it keeps
+    /// the wish to send more, without which a client ends an idle connection itself.
+    pub async fn left(&mut self) -> Result<(), h2::Error> {
+        within("the peer to end the connection", &mut self.connection).await.expect("no panic")
+    }
+
     /// Ends the connection at once, as a client that is gone.
     pub fn abort(self) {
         self.connection.abort();
@@ -93,7 +99,7 @@ impl H2 {
         for (name, value) in &request.headers.0 {
             head = head.header(name, value);
         }
-        if let Some(body) = &request.body {
+        if let Some(body) = request.body.as_ref().filter(|_| !request.chunked) {
             head = head.header("content-length", body.len());
         }
         head.body(()).expect("a request that HTTP/2 can say")
@@ -166,6 +172,13 @@ impl Exchange {
                 return Some(piece);
             }
         }
+    }
+
+    /// What came after the body, when [`Self::piece`] has given `None`.
+    pub async fn trailers(&mut self) -> Headers {
+        let body = self.body.as_mut().expect("the head was read");
+        let trailers = within("the trailers", body.trailers()).await.expect("a proper end");
+        trailers.as_ref().map(Headers::from).unwrap_or_default()
     }
 
     /// The whole answer; a broken one fails the test.

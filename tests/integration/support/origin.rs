@@ -145,6 +145,12 @@ impl Builder {
         self
     }
 
+    /// Speaks `h1` or `h2` in clear text, as a document says it.
+    pub fn speaking(mut self, protocol: &str) -> Self {
+        self.h2c = protocol == "h2";
+        self
+    }
+
     /// Speaks TLS, with HTTP/2 and HTTP/1 by ALPN.
     pub fn tls(self, certificate: &Certificate) -> Self {
         self.tls_with(certificate, &["h2", "http/1.1"])
@@ -227,6 +233,12 @@ impl Origin {
     /// Its address without the scheme.
     pub fn address(&self) -> &str {
         self.endpoint.split_once("://").map_or(&self.endpoint, |(_, address)| address)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        let (_, port) = self.address().rsplit_once(':').expect("an origin with a port");
+        port.parse().expect("a number")
     }
 
     /// How many requests came.

@@ -2,6 +2,7 @@
 
 use super::{DEADLINE, within};
 pub use nix::sys::signal::Signal;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
@@ -89,6 +90,14 @@ impl Process {
     /// What it wrote to stderr.
     pub fn stderr(&self) -> &Output {
         &self.stderr
+    }
+}
+
+/// Allows the tests themselves so many open files and sockets, if they may have them at all.
+pub fn allow_descriptors(count: u64) {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    if soft < count {
+        setrlimit(Resource::RLIMIT_NOFILE, count.min(hard), hard).expect("a higher limit");
     }
 }
 

@@ -64,6 +64,12 @@ impl Raw {
         within("an answer", read_response(&mut self.reader, "GET")).await
     }
 
+    /// What one read gives; nothing at the end of the connection.
+    pub async fn read(&mut self) -> Bytes {
+        let read = within("something to read", self.reader.any()).await;
+        read.unwrap_or_else(|e| panic!("something to read: {e}"))
+    }
+
     /// Reads until these bytes have come, and gives all up to and with them.
     pub async fn until(&mut self, bytes: &[u8]) -> Bytes {
         let what = format!("{:?}", wire::text(bytes));
@@ -84,6 +90,13 @@ impl Raw {
     pub async fn rest(&mut self) -> Bytes {
         within("the end of the connection", self.reader.ended()).await;
         self.reader.take(self.reader.unread().len())
+    }
+
+    /// Waits until the peer ends the connection properly: with nothing more before it, with no
+    /// reset, and over TLS with the word that says so.
+    pub async fn ended(&mut self) {
+        let end = within("the end of the connection", self.reader.any()).await;
+        assert!(end.as_ref().is_ok_and(Bytes::is_empty), "no proper end: {end:?}");
     }
 
     /// Waits until the peer closes, and insists that nothing more came.

@@ -42,7 +42,7 @@ pub struct Received {
     pub body: Vec<u8>,
     /// The length of the body so far.
     pub length: u64,
-    hash: Sha256,
+    pub(super) hash: Sha256,
     /// What came after the body.
     pub trailers: Headers,
     /// Whether all of it has come.

@@ -1,0 +1,7 @@
+//! Listeners: where they bind, how they encrypt, what they speak and what they limit.
+
+mod addresses;
+mod exchanges;
+mod limits;
+mod protocols;
+mod tls;

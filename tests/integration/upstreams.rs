@@ -1,0 +1,43 @@
+//! Upstreams: how endpoints are reached, chosen, waited for, and kept connected.
+
+mod balance;
+mod connections;
+mod keep_alive;
+mod names;
+mod silence;
+mod timeouts;
+
+use crate::support::{Edge, Gate, Origin, Reply, edge};
+use serde_json::Value;
+use std::net::TcpListener;
+
+/// The versions of HTTP, towards clients and endpoints alike.
+const PROTOCOLS: [&str; 2] = ["h1", "h2"];
+
+/// A listener that speaks both versions in clear text, and an upstream `app` with these timeouts
+/// that is asked in this version.
+async fn waiting(app: &Origin, protocol: &str, timeouts: &str) -> Edge {
+    let document = "
+        listeners: {web: {address: \"127.0.0.1:0\", protocols: [h1, h2]}}
+        upstreams: {app: {endpoints: [$app], protocol: $protocol, timeouts: {$timeouts}}}
+        ";
+    let edge = edge(document).with("app", app).with("protocol", protocol);
+    edge.with("timeouts", timeouts).start().await
+}
+
+/// The endpoints of these exchanges, in the order of the access log.
+fn endpoints(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["endpoint"].as_str().unwrap_or("none")).collect()
+}
+
+/// An endpoint that takes connections, and neither reads nor says anything.
+fn deaf() -> (TcpListener, String) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+/// A reply that holds on until the test ends.
+fn held(gate: &Gate) -> Reply {
+    Reply::ok("late").behind(gate)
+}
