@@ -1,4 +1,5 @@
 //! The yardstick: the shortest proxy on the same engine, with the same allocator and profile.
+#![expect(clippy::unwrap_used, reason = "a yardstick may just stop")]
 
 use async_trait::async_trait;
 use pingora::prelude::*;

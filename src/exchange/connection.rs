@@ -30,8 +30,10 @@ pub struct Limits {
     pub header_size: Option<u64>,
     /// Number of header fields.
     pub header_count: Option<u64>,
-    /// Bytes of the request target.
+    /// Bytes of the request target, unless the route says otherwise.
     pub uri_size: Option<u64>,
+    /// Bytes of the longest target that some route takes.
+    pub longest_uri: Option<u64>,
     /// Bytes of the request body.
     pub body_size: Option<u64>,
 }

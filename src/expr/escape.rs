@@ -16,6 +16,35 @@ pub enum Escape {
     UrlQuery,
 }
 
+/// Where in a URL a value stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing but the scheme, if anything, stands before it.
+    #[default]
+    Start,
+    /// Behind `//`: a host, or a part of one.
+    Authority,
+    Path,
+    Query,
+}
+
+impl Place {
+    /// Where the text behind a literal stands.
+    pub(super) fn after(self, literal: &str) -> Self {
+        if self == Self::Query || literal.contains('?') {
+            return Self::Query;
+        }
+        let begins_authority = |before: &str| before.is_empty() || before.ends_with(':');
+        match (self, literal.split_once("//")) {
+            (Self::Start, Some((before, behind))) if begins_authority(before) => {
+                Self::Authority.after(behind)
+            }
+            (Self::Start | Self::Authority, _) if literal.contains('/') => Self::Path,
+            _ => self,
+        }
+    }
+}
+
 /// Nothing but unreserved characters, so a value is never more than data in one segment.
 const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -33,12 +62,14 @@ const PATH: &AsciiSet =
 const PATH_IN_QUERY: &AsciiSet = &PATH.add(b'&').add(b'+').add(b';');
 
 /// Percent-encodes what `variable` has put into `out` from byte `start` on.
-pub(super) fn encode(variable: &Variable, in_query: bool, out: &mut String, start: usize) {
-    let set = match (variable, in_query) {
-        (Variable::RequestQuery, true) => QUERY,
-        (Variable::RequestPath | Variable::PathCapture(_), true) => PATH_IN_QUERY,
-        (Variable::RequestPath | Variable::PathCapture(_) | Variable::RequestQuery, false) => PATH,
+pub(super) fn encode(variable: &Variable, place: Place, out: &mut String, start: usize) {
+    let set = match (variable, place) {
         (Variable::RequestHost | Variable::ClientIp, _) => HOST,
+        (Variable::RequestQuery, Place::Query) => QUERY,
+        (Variable::RequestPath | Variable::PathCapture(_), Place::Query) => PATH_IN_QUERY,
+        (Variable::RequestPath, _) => PATH,
+        (Variable::PathCapture(_) | Variable::RequestQuery, Place::Start | Place::Path) => PATH,
+        // In a host even what is encoded must not end it.
         _ => DATA,
     };
     let encoded = |value: &str| utf8_percent_encode(value, set).to_string();
@@ -58,6 +89,12 @@ pub(super) fn clean_header(out: &mut String, start: usize) {
 pub(super) fn keep_host(out: &mut String, start: usize) {
     let one_slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
     replace(out, start, one_slash, |text| text.starts_with("//"));
+}
+
+/// Leaves exactly one slash at byte `start`: without one, `scheme:` would lead anywhere.
+pub(super) fn keep_path(out: &mut String, start: usize) {
+    let one_slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
+    replace(out, start, one_slash, |text| !text.starts_with('/') || text.starts_with("//"));
 }
 
 /// Allocates only for the rare text that has to change.

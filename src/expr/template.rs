@@ -1,6 +1,7 @@
 //! `https://{request.host}{request.path}`: text with places for what is known of an exchange.
 
-use super::{Escape, Facts, Variable, escape};
+use super::escape::{self, Place};
+use super::{Escape, Facts, Variable};
 use crate::value::{Problem, word};
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +16,7 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(Box<str>),
-    Variable { variable: Variable, in_query: bool },
+    Variable { variable: Variable, place: Place },
 }
 
 word!(Template, "template", "A text that takes facts of the exchange, such as `{request.host}`.");
@@ -46,19 +47,20 @@ impl Template {
     /// Appends the text with the facts of one exchange; nothing is allocated but what `out` needs
     /// and the rare value that has to be escaped.
     ///
-    /// In a URL only values are escaped, and a value never makes a path begin with `//`, which
-    /// would name another host. In a header the literal text loses its control characters too.
+    /// In a URL only values are escaped, and no value names another host: neither by making a path
+    /// begin with `//`, nor at the beginning, which stays a path. In a header the literal text
+    /// loses its control characters too.
     pub fn render<F: Facts + ?Sized>(&self, facts: &F, escape: Escape, out: &mut String) {
         let start = out.len();
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Variable { variable, in_query } => {
+                Part::Variable { variable, place } => {
                     let value = out.len();
                     facts.write(variable, out);
                     match escape {
-                        Escape::UrlPath => escape::encode(variable, *in_query, out, value),
-                        Escape::UrlQuery => escape::encode(variable, true, out, value),
+                        Escape::UrlPath => escape::encode(variable, *place, out, value),
+                        Escape::UrlQuery => escape::encode(variable, Place::Query, out, value),
                         Escape::Text | Escape::Header => {}
                     }
                 }
@@ -66,9 +68,15 @@ impl Template {
         }
         match escape {
             Escape::Header => escape::clean_header(out, start),
+            Escape::UrlPath if self.begins_with_value() => escape::keep_path(out, start),
             Escape::UrlPath if !self.source.starts_with("//") => escape::keep_host(out, start),
             _ => {}
         }
+    }
+
+    /// Whether a value stands where a URL may name its scheme; not so in `{request.scheme}://`.
+    fn begins_with_value(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Variable { .. })) && !self.source.contains("://")
     }
 }
 
@@ -113,18 +121,22 @@ impl fmt::Display for Template {
 struct Parts {
     done: Vec<Part>,
     literal: String,
-    in_query: bool,
+    place: Place,
 }
 
 impl Parts {
     fn push_variable(&mut self, variable: Variable) {
         self.end_literal();
-        self.done.push(Part::Variable { variable, in_query: self.in_query });
+        let place = self.place;
+        if variable == Variable::RequestPath && place == Place::Authority {
+            self.place = Place::Path;
+        }
+        self.done.push(Part::Variable { variable, place });
     }
 
     fn end_literal(&mut self) {
         if !self.literal.is_empty() {
-            self.in_query |= self.literal.contains('?');
+            self.place = self.place.after(&self.literal);
             self.done.push(Part::Literal(std::mem::take(&mut self.literal).into()));
         }
     }

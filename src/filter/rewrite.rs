@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::expr::{Escape, Template};
+use crate::net::uri;
 use crate::value::{self, Problem, word};
 use http::Uri;
 use http::uri::PathAndQuery;
@@ -149,14 +150,17 @@ impl FromStr for Prefix {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let prefix = text.trim_end_matches('/');
-        if !prefix.starts_with('/') || prefix.contains(['?', '#', ' ']) {
-            return Err(Problem::new(
+        let escaped = uri::escape(text.trim_end_matches('/'));
+        // It meets paths in their normal form.
+        match uri::normalise(&escaped) {
+            Ok(path) if path.starts_with('/') && !path.contains(['?', '#']) => {
+                Ok(Self(path.into()))
+            }
+            _ => Err(Problem::new(
                 format!("`{text}` is not a prefix of a path"),
                 "begin it with a slash and name at least one segment, such as `/api`",
-            ));
+            )),
         }
-        Ok(Self(prefix.into()))
     }
 }
 
@@ -243,6 +247,7 @@ fn pair(name: &str, template: &Template, exchange: &Exchange<'_>) -> String {
 
 /// Sets path and query; what is no valid target leaves the request as it was.
 fn set_target(exchange: &mut Exchange<'_>, path: &str, query: &str) {
+    let (path, query) = (uri::escape(path), uri::escape(query));
     let slash = if path.starts_with('/') { "" } else { "/" };
     let mark = if query.is_empty() { "" } else { "?" };
     let Ok(target) = PathAndQuery::try_from(format!("{slash}{path}{mark}{query}")) else {

@@ -134,6 +134,7 @@ impl Limits {
             header_size: self.header_size.on().map(|s| s.0),
             header_count: self.header_count.on(),
             uri_size: self.uri_size.on().map(|s| s.0),
+            longest_uri: self.uri_size.on().map(|s| s.0),
             body_size: self.body_size.on().map(|s| s.0),
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn check(head: &[u8], limits: &Limits) -> Result<Passed, Cause> {
     if method == "CONNECT" {
         return Err(Cause::MethodNotAllowed);
     }
-    if target.len() as u64 > limits.uri_size.unwrap_or(LONGEST_TARGET).min(LONGEST_TARGET) {
+    if target.len() as u64 > limits.longest_uri.unwrap_or(LONGEST_TARGET).min(LONGEST_TARGET) {
         return Err(Cause::UriTooLong);
     }
     if limits.header_count.is_some_and(|most| request.headers.len() as u64 > most) {
@@ -217,7 +217,8 @@ mod tests {
         header_timeout: None,
         header_size: None,
         header_count: Some(5),
-        uri_size: Some(20),
+        uri_size: None,
+        longest_uri: Some(20),
         body_size: None,
     };
 

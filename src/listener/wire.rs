@@ -21,15 +21,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Above this, pending output and the new slice leave in one vectored write instead of a copy.
 const COALESCE: usize = 8 * 1024;
 /// What a client may send ahead of its turn before we stop reading.
 const AHEAD: usize = 16 * 1024;
-/// How long a peer that does not read, or does not stop sending, may hold up a close.
+/// How long a peer that neither reads nor sends may hold up a close.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long one that goes on sending may, until it reads why nobody listens.
+const LINGER_MOST: Duration = Duration::from_secs(30);
 
 /// A downstream connection as the engine sees it.
 pub(super) struct Wire<S: Transport> {
@@ -45,9 +47,20 @@ pub(super) struct Wire<S: Transport> {
     is_unflushed: bool,
     framing: Framing,
     is_h2: bool,
+    leaving: Leaving,
     timer: Timer,
     arrival: Arc<Arrival>,
     tls: Option<Arc<SslDigest>>,
+}
+
+/// How far closing has come.
+#[derive(Clone, Copy)]
+enum Leaving {
+    No,
+    /// Our side is being closed.
+    Ours,
+    /// The peer's side is waited for, at most until then.
+    Theirs(Instant),
 }
 
 impl<S: Transport> Wire<S> {
@@ -65,6 +78,7 @@ impl<S: Transport> Wire<S> {
             is_unflushed: false,
             framing: Framing::Length(0),
             is_h2: false,
+            leaving: Leaving::No,
             timer: Timer::default(),
             arrival,
             tls,
@@ -114,28 +128,11 @@ impl<S: Transport> Wire<S> {
 
     /// Sends bytes of ours and closes politely, so that the peer reads them before any reset.
     pub(super) async fn send_last(&mut self, bytes: &[u8]) {
-        let polite = async {
-            self.io.write_all(bytes).await?;
-            self.io.flush().await?;
-            self.io.shutdown().await?;
-            self.framing = Framing::Endless;
-            self.linger().await
-        };
-        let _ = tokio::time::timeout(LINGER, polite).await;
-    }
-
-    /// Reads what is left of the request: closing over unread bytes would reset the answer away.
-    async fn linger(&mut self) -> io::Result<()> {
-        self.framing.admit(&std::mem::take(&mut self.ahead));
-        let mut discard = [0; 4096];
-        while !self.framing.is_done() {
-            let read = self.io.read(&mut discard).await?;
-            if read == 0 {
-                break;
-            }
-            self.framing.admit(discard.get(..read).unwrap_or_default());
+        self.framing = Framing::Endless;
+        // A refusal fits the buffer; closing sends it. Whoever does not take it is gone.
+        if self.write_all(bytes).await.is_ok() {
+            let _ = AsyncWriteExt::shutdown(self).await;
         }
-        Ok(())
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -207,6 +204,50 @@ impl<S: Transport> Wire<S> {
         self.ahead.extend_from_slice(read.get(taken..).unwrap_or_default());
         buf.set_filled(before + taken);
         Poll::Ready(Ok(()))
+    }
+
+    /// Closes our side, and then waits for what the peer still sends: the rest of a request, or
+    /// an answer to a GOAWAY. Closing over unread bytes would reset our last ones away.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.leaving {
+                Leaving::No => {
+                    self.arrival.watch.set(Phase::Idle, Some(LINGER));
+                    self.leaving = Leaving::Ours;
+                }
+                Leaving::Ours => {
+                    ready!(self.poll_drain(cx))?;
+                    ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+                    self.leaving = self.await_peer();
+                }
+                Leaving::Theirs(until) => return self.poll_discard(cx, until).map(Ok),
+            }
+        }
+    }
+
+    fn await_peer(&mut self) -> Leaving {
+        let ahead = std::mem::take(&mut self.ahead);
+        if self.framing.admit(&ahead) < ahead.len() {
+            // Further requests, which nobody will answer: there may be more of them on the way.
+            self.framing = Framing::Endless;
+        }
+        self.arrival.watch.touch();
+        let is_short = self.is_h2 || *self.arrival.drain.borrow();
+        Leaving::Theirs(Instant::now() + if is_short { LINGER } else { LINGER_MOST })
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let mut discard = [0; 4096];
+        while !self.framing.is_done() && Instant::now() < until {
+            let mut buffer = ReadBuf::new(&mut discard);
+            let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            self.framing.admit(buffer.filled());
+            self.arrival.watch.touch();
+        }
+        Poll::Ready(())
     }
 
     fn refuse_malformed(&self) -> io::Result<()> {
@@ -341,19 +382,18 @@ impl<S: Transport> AsyncWrite for Wire<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        if let Poll::Ready(left) = self.poll_leave(cx) {
+            return Poll::Ready(left);
+        }
+        self.poll_overdue(cx).map(Err)
     }
 }
 
 #[async_trait]
 impl<S: Transport> Shutdown for Wire<S> {
     async fn shutdown(&mut self) {
-        let polite = async {
-            AsyncWriteExt::shutdown(self).await?;
-            self.linger().await
-        };
-        let _ = tokio::time::timeout(LINGER, polite).await;
+        // Whoever does not take our end is gone.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Paths and authorities of requests, in the one form that matching sees.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
@@ -28,6 +29,14 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, Refused> {
         return Ok(Cow::Owned(resolve(&decoded)));
     }
     Ok(decoded)
+}
+
+/// What a document may say plainly and requests must escape, besides all beyond ASCII.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
+
+/// A path as a document writes it, as a request says it; escapes that are there stay.
+pub fn escape(path: &str) -> Cow<'_, str> {
+    utf8_percent_encode(path, ESCAPED).into()
 }
 
 /// The host and the port of an authority; `None` if it is not a plain `host[:port]`.

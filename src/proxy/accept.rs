@@ -35,12 +35,13 @@ pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) 
         Ok(accepted) => ctx.accepted = Some(accepted),
         Err(cause) => return Err(ctx.fail(cause)),
     }
+    uri_size(ctx, entrance.limits.uri_size)?;
     match found {
         Outcome::Found(found) => ctx.captures = found.captures,
         Outcome::NoRoute => return Err(ctx.fail(Cause::NoRoute)),
         Outcome::UnknownHost => return Err(ctx.fail(Cause::UnknownHost)),
     }
-    limits(session, ctx, entrance.limits.body_size)
+    body_size(session, ctx, entrance.limits.body_size)
 }
 
 /// Reads what matching needs, and brings the head into one form for both versions.
@@ -59,9 +60,6 @@ fn read(
     let host = host(request, is_h2)?;
     let target =
         request.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    if limits.uri_size.is_some_and(|most| target.as_str().len() as u64 > most) {
-        return Err(Cause::UriTooLong);
-    }
     let empty = HeaderValue::from_static("");
     let target = Target::new(target, host.as_ref().unwrap_or(&empty)).ok_or(Cause::BadRequest)?;
     let is_upgrade = hop::upgrade(request).is_some();
@@ -112,14 +110,19 @@ fn find(
     })
 }
 
-/// The route's caps, as far as the head tells.
-fn limits(session: &Session, ctx: &mut Ctx, of_listener: Option<u64>) -> Result<()> {
-    let Some(route) = ctx.route.clone() else { return Ok(()) };
-    let uri_size = route.limits.uri_size.and_then(|limit| limit.on()).map(|size| size.0);
+/// Whether the target is too long, for the route if there is one.
+fn uri_size(ctx: &mut Ctx, of_listener: Option<u64>) -> Result<()> {
+    let most = match &ctx.route {
+        Some(route) => route.limits.uri_size(of_listener),
+        None => of_listener,
+    };
     let length = ctx.accepted.as_ref().map_or(0, |a| a.target.sent().as_str().len() as u64);
-    if uri_size.is_some_and(|most| length > most) {
-        return Err(ctx.fail(Cause::UriTooLong));
-    }
+    if most.is_some_and(|most| length > most) { Err(ctx.fail(Cause::UriTooLong)) } else { Ok(()) }
+}
+
+/// Whether the body is too large, as far as the head tells.
+fn body_size(session: &Session, ctx: &mut Ctx, of_listener: Option<u64>) -> Result<()> {
+    let Some(route) = ctx.route.clone() else { return Ok(()) };
     let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
     let announced: Option<u64> = announced.and_then(|v| v.to_str().ok()?.parse().ok());
     let most = route.limits.body_size(of_listener);

@@ -35,6 +35,8 @@ pub struct Ctx {
     /// Bytes of the request body that passed.
     pub(super) received: u64,
     pub(super) cause: Option<Cause>,
+    /// Whether the connection ends after this exchange, and must not cut the answer off.
+    pub(super) is_last: bool,
 }
 
 /// What is known of an accepted request.
@@ -78,6 +80,7 @@ impl Ctx {
             attempts: 0,
             received: 0,
             cause: None,
+            is_last: false,
         })
     }
 

@@ -61,7 +61,7 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
         watch.reset();
     }
     let Some(cause) = cause.filter(|_| !is_answered(error, ctx)) else {
-        close(session).await;
+        ctx.is_last = true;
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     };
     let status = cause.status().as_u16();
@@ -77,21 +77,20 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     if cause == Cause::ClientClosed {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    // Before an attempt nothing is half done, and the connection can serve another request.
-    let is_clean = ctx.attempts == 0 && cause != Cause::BadRequest;
+    // Before an attempt nothing is half done, and the connection can serve another request. Where
+    // an endpoint was asked for, the engine closes it whatever we say, so the client must know.
+    let is_clean = ctx.attempts == 0 && !matches!(cause, Cause::BadRequest | Cause::NoEndpoint);
     if !is_clean {
         session.set_keepalive(None);
     }
     let reply = Reply::failure(cause, &ctx.id, Some(&session.req_header().headers));
     let is_sent = request::send(session, ctx, &reply).await.is_ok();
-    if !is_clean {
-        close(session).await;
-    }
+    ctx.is_last = !is_clean;
     FailToProxy { error_code: status, can_reuse_downstream: is_sent && is_clean }
 }
 
 /// Closes politely: an unread body must not reset the answer away.
-async fn close(session: &mut Session) {
+pub(super) async fn close(session: &mut Session) {
     if let ServerSession::H1(client) = session.as_downstream_mut() {
         client.shutdown().await;
     }
@@ -148,15 +147,19 @@ fn of_connect(error: &Error) -> Cause {
 }
 
 fn of_upstream(error: &Error, session: &Session) -> Cause {
+    let h2 = error.root_cause().downcast_ref::<h2::Error>();
     match error.etype() {
         ErrorType::WriteTimedout => Cause::UpstreamTimeoutRequest,
         ErrorType::ReadTimedout if session.response_written().is_some() => {
             Cause::UpstreamTimeoutIdle
         }
         ErrorType::ReadTimedout => Cause::UpstreamTimeoutResponse,
-        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Downgrade => {
-            Cause::UpstreamInvalidResponse
-        }
+        ErrorType::InvalidHTTPHeader
+        | ErrorType::InvalidH2
+        | ErrorType::H2Downgrade
+        | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => Cause::UpstreamInvalidResponse,
+        // Our side found what it was sent against the rules.
+        _ if h2.is_some_and(h2::Error::is_library) => Cause::UpstreamInvalidResponse,
         _ => Cause::UpstreamReset,
     }
 }

@@ -3,7 +3,7 @@
 use super::ctx::{Attempt, Ctx};
 use crate::exchange::{Cause, Phase};
 use crate::route::Target;
-use crate::upstream::{self, Outgoing};
+use crate::upstream::{self, Follows, Outgoing};
 use bytes::Bytes;
 use http::Version;
 use http::header;
@@ -15,10 +15,10 @@ use pingora::upstreams::peer::HttpPeer;
 use std::time::Instant;
 
 /// Picks the endpoint of the next attempt.
-pub(super) fn peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let Some(route) = ctx.route.clone() else { return Err(ctx.fail(Cause::Internal)) };
     let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
-    let Some(picked) = upstream.pick(&ctx.tried, route.timeouts, ctx.is_upgrade()) else {
+    let Some(picked) = upstream.pick(&ctx.tried, route.timeouts, follows(session, ctx)) else {
         // If there was one, the failure of the last attempt tells more than that none is left.
         let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
         return Err(ctx.fail(cause));
@@ -29,6 +29,14 @@ pub(super) fn peer(ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let peer = attempt.picked.take_peer();
     ctx.attempt = Some(attempt);
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
+}
+
+fn follows(session: &mut Session, ctx: &Ctx) -> Follows {
+    match (ctx.is_upgrade(), session.as_downstream_mut().is_body_empty()) {
+        (true, _) => Follows::Tunnel,
+        (false, true) => Follows::Nothing,
+        (false, false) => Follows::Body,
+    }
 }
 
 /// Counts a connection that is there.
@@ -53,7 +61,7 @@ pub(super) async fn request(
         }
     }
     let is_sent = session.as_downstream_mut().is_body_done();
-    let Some((connection, accepted, route)) = parts(ctx) else {
+    let Some((_, accepted, route)) = parts(ctx) else {
         return Err(ctx.fail(Cause::Internal));
     };
     let host = match (&route.target, &ctx.attempt) {
@@ -64,13 +72,7 @@ pub(super) async fn request(
     };
     upstream::prepare(
         request,
-        &Outgoing {
-            connection,
-            client: &accepted.client,
-            client_host: accepted.host.as_ref(),
-            host,
-            stripped_prefix: ctx.stripped_prefix.as_deref(),
-        },
+        &Outgoing { host, stripped_prefix: ctx.stripped_prefix.as_deref() },
     )?;
     if let Some(watch) = ctx.watch() {
         if is_sent || accepted.is_upgrade {

@@ -48,8 +48,12 @@ impl ProxyHttp for Proxy {
         request::answer(session, ctx).await
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
-        forward::peer(ctx)
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Box<HttpPeer>> {
+        forward::peer(session, ctx)
     }
 
     fn fail_to_connect(
@@ -145,6 +149,10 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<Ctx>) {
         finish::finish(session, error, ctx, &self.access);
+        // Not before: the client may take its time.
+        if ctx.is_last {
+            failure::close(session).await;
+        }
     }
 
     /// Failures are logged by `failure`, at the rate of a log and not of an attack.

@@ -3,13 +3,17 @@
 use super::ctx::Ctx;
 use super::response;
 use crate::exchange::{Cause, Reply};
-use crate::route::Target;
+use crate::route::{Route, Target};
+use crate::upstream::{self, Introduced};
 use pingora::Result;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
+use std::sync::Arc;
 
 /// Runs the filters; true if the exchange was answered.
 pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     let request = session.req_header_mut();
+    introduce(request, ctx)?;
     let reply = ctx.lend(request, None, |route, exchange| {
         route.chain.request(exchange);
         match &route.target {
@@ -26,6 +30,18 @@ pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool>
             send(session, ctx, &reply).await?;
             Ok(true)
         }
+    }
+}
+
+/// What goes upstream says who the client is; filters see it, and have the last word.
+fn introduce(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let goes_upstream = |route: &Arc<Route>| matches!(route.target, Target::Upstream(_));
+    match (ctx.connection(), &ctx.accepted) {
+        (Some(connection), Some(accepted)) if ctx.route.as_ref().is_some_and(goes_upstream) => {
+            let (client, host) = (&accepted.client, accepted.host.as_ref());
+            upstream::introduce(request, &Introduced { connection, client, host })
+        }
+        _ => Ok(()),
     }
 }
 

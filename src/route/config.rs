@@ -45,7 +45,7 @@ pub struct Config {
 pub struct Limits {
     /// Size of the request body; `off` for none.
     pub body_size: Option<Limit<Size>>,
-    /// Size of the request target; `off` for none. The listener's cap holds before any route.
+    /// Size of the request target; `off` for none.
     pub uri_size: Option<Limit<Size>>,
 }
 
@@ -53,6 +53,14 @@ impl Limits {
     /// The cap on the body, in bytes.
     pub fn body_size(&self, listener: Option<u64>) -> Option<u64> {
         match self.body_size {
+            Some(own) => own.on().map(|size| size.0),
+            None => listener,
+        }
+    }
+
+    /// The cap on the target, in bytes.
+    pub fn uri_size(&self, listener: Option<u64>) -> Option<u64> {
+        match self.uri_size {
             Some(own) => own.on().map(|size| size.0),
             None => listener,
         }

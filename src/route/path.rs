@@ -3,9 +3,7 @@
 use super::text::regex;
 use crate::net::uri;
 use crate::value::{Problem, word};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use regex::Regex;
-use std::borrow::Cow;
 use std::str::FromStr;
 
 /// How many parts of a path a pattern may capture.
@@ -13,9 +11,6 @@ pub(super) const MAX_CAPTURES: usize = 8;
 
 /// How many segments a pattern with captures or an open end may have.
 pub(super) const MAX_SEGMENTS: usize = 32;
-
-/// What a document may say plainly and clients must escape, besides all beyond ASCII.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b' ');
 
 /// Which paths a route serves, compared with the normalised path of a request.
 #[derive(Clone, Debug)]
@@ -139,7 +134,7 @@ fn parse_path(text: &str) -> Result<Segments, Problem> {
         let path = text.get(..at).unwrap_or_default();
         return Err(bad(text, format!("write `{path}`, and match the query with `query`")));
     }
-    let escaped = escape(text);
+    let escaped = uri::escape(text);
     let path = uri::normalise(&escaped)
         .map_err(|_| bad(text, "write two hex digits after each `%`, and never `%00`"))?;
     let mut segments = Vec::new();
@@ -199,10 +194,6 @@ fn part(segment: &str) -> Part {
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-fn escape(text: &str) -> Cow<'_, str> {
-    utf8_percent_encode(text, ESCAPED).into()
 }
 
 fn check_names(pattern: &PathPattern) -> Option<String> {

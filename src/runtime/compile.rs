@@ -3,7 +3,7 @@
 use super::retain::Retained;
 use super::snapshot::Snapshot;
 use crate::config::{Document, Placed, Step, nearest};
-use crate::exchange::Entrance;
+use crate::exchange::{Entrance, Limits};
 use crate::expr::Variable;
 use crate::filter::{Chain, Filter};
 use crate::listener::{self, Address, MinVersion, Protocol};
@@ -139,17 +139,24 @@ impl Compiler<'_> {
                     Problem::new("no protocol is spoken", remedy),
                 );
             }
+            let limits = value.limits.of_request();
             let entrance = Arc::new(Entrance {
                 name: name.as_str().into(),
                 index: self.retained.number(name),
                 trusted_proxies: value.trusted_proxies.iter().copied().collect::<CidrSet>(),
                 client_address: (&value.client_address).into(),
-                limits: value.limits.of_request(),
+                limits: Limits { longest_uri: self.longest_uri(limits.uri_size), ..limits },
             });
             let entry = Entry { config: value.clone(), entrance, tls, steps: steps.clone() };
             entries.insert(name.clone(), entry);
         }
         entries
+    }
+
+    /// How long a target may be before its route is known: some route may take more than others.
+    fn longest_uri(&self, of_listener: Option<u64>) -> Option<u64> {
+        let own = self.document.routes.iter().filter_map(|route| route.value.limits.uri_size);
+        own.fold(of_listener, |longest, own| Some(longest?.max(own.on()?.0)))
     }
 
     fn tls(

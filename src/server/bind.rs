@@ -130,9 +130,10 @@ fn problem(name: &str, address: &Address, error: &io::Error) -> Problem {
 pub(super) fn access_log(document: &Document, registry: &Registry) -> Result<Writer, Diagnostic> {
     let steps = [Step::Key("access_log".into()), Step::Key("path".into())];
     let path = document.access_log.path.resolve(document.folder(&steps));
+    let shown = path.to_string();
     let config = access::Config { path, ..document.access_log.clone() };
     Writer::start(&config, registry).map_err(|error| {
-        let what = format!("the access log cannot be opened: {error}");
+        let what = format!("the access log cannot be opened at {shown}: {error}");
         document.error(&steps, Problem::new(what, "name a file that this user may write"))
     })
 }

@@ -13,6 +13,7 @@ use crate::net::CidrSet;
 use crate::observe::{access, process};
 use crate::proxy::Proxy;
 use crate::runtime::{Compiled, Handle, Retained};
+use crate::tls;
 use crate::upstream::{Dns, Names};
 use crate::value::Diagnostic;
 use bind::{Bindings, Ready};
@@ -39,6 +40,7 @@ const ADMIN: &str = "admin";
 pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Result<(), Diagnostic> {
     let threads = document.server.threads.or(limits::cores);
     limits::raise_descriptors();
+    tls::check_roots()?;
     let bindings = Bindings::bind(document, &compiled.listeners)?;
     let writer = bind::access_log(document, &retained.registry)?;
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);

@@ -3,10 +3,12 @@
 mod certificate;
 mod config;
 mod resolver;
+mod roots;
 mod self_signed;
 mod server;
 
 pub use certificate::{Certificate, Fault};
 pub use config::{Config, Source};
 pub use resolver::Resolver;
+pub use roots::check_roots;
 pub use server::{Version, server_config};

@@ -8,6 +8,7 @@ mod metrics;
 mod peer;
 mod request;
 mod set;
+mod tunnel;
 mod url;
 
 pub use balance::Tried;
@@ -15,6 +16,7 @@ pub use config::{Config, Host, Protocol, TimeoutOverrides, Timeouts};
 pub use discover::{Dns, Names};
 pub use endpoint::{Address, Endpoint, InFlight, States};
 pub use metrics::Metrics;
-pub use request::{Outgoing, prepare};
+pub use peer::Follows;
+pub use request::{Introduced, Outgoing, introduce, prepare};
 pub use set::{Picked, Upstream};
 pub use url::Url;

@@ -2,11 +2,12 @@
 
 use super::config::{self, Protocol, Timeouts};
 use super::endpoint::{Address, Endpoint, KeepAlive};
+use super::tunnel;
 use super::url::Url;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -15,10 +16,23 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 const CAUTIOUS: Duration = Duration::from_secs(4);
 /// How much earlier than the endpoint we stop using a connection.
 const MARGIN: Duration = Duration::from_secs(1);
+/// In the place of a version: no connection is shared.
+const NOBODY: u8 = 0;
 const STREAMS: usize = 100;
 /// Windows towards endpoints; the engine's own are 8 MiB for each stream.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// What follows the head of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// Nothing.
+    Nothing,
+    /// A body.
+    Body,
+    /// Whatever two sides say after an upgrade.
+    Tunnel,
+}
 
 /// What all attempts at one endpoint have in common.
 #[derive(Debug)]
@@ -61,21 +75,31 @@ impl Template {
         &self,
         endpoint: &Endpoint,
         timeouts: Timeouts,
-        is_upgrade: bool,
+        follows: Follows,
     ) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
         let options = &mut peer.options;
+        let is_upgrade = follows == Follows::Tunnel;
         let silence = if is_upgrade { timeouts.tunnel } else { timeouts.idle };
         options.connection_timeout = Some(timeouts.connect.0);
         options.total_connection_timeout = Some(timeouts.connect.0);
         // Reading is watched by the exchange; while writing is blocked, nothing else is polled.
         options.write_timeout = Some(silence.0);
         options.idle_timeout = Some(idle(endpoint, self.keep_alive.idle.0));
-        let protocol = options.alpn.get_max_http_version();
         if is_upgrade {
             options.alpn = ALPN::H1;
+            options.custom_l4 = Some(Arc::new(tunnel::Connector));
+            // The pool knows connections by their descriptors, which this one hides from it.
+            options.idle_timeout = Some(Duration::ZERO);
         }
-        peer.group_key = u64::from(protocol) << 56 | age(self.keep_alive.max_age.0);
+        let protocol = options.alpn.get_max_http_version();
+        if protocol == 1 && follows != Follows::Nothing {
+            // When a write fails, the engine waits for a response and polls nothing else, so that
+            // the watch of the exchange would never be asked.
+            options.read_timeout = Some(silence.0.max(timeouts.response.0) + MARGIN);
+        }
+        let shared_by = if is_upgrade { NOBODY } else { protocol };
+        peer.group_key = group(shared_by, endpoint.keep_alive(), self.keep_alive.max_age.0);
         peer
     }
 }
@@ -91,12 +115,22 @@ fn idle(endpoint: &Endpoint, configured: Duration) -> Duration {
     }
 }
 
+/// What the attempts that share connections have in common. A connection is pooled by what was
+/// known when it was made: one that did not know yet of an announced time is not used again.
+fn group(protocol: u8, told: KeepAlive, longest: Duration) -> u64 {
+    let told = match told {
+        KeepAlive::Unknown | KeepAlive::Silent => 0,
+        KeepAlive::Timeout(told) => told.as_secs().saturating_add(1).min(0xffff),
+    };
+    u64::from(protocol) << 56 | told << 40 | age(longest)
+}
+
 /// The number of the period in which connections are shared: none is used in the next one, so
 /// none is used for longer than a period.
 fn age(longest: Duration) -> u64 {
     let period = longest.as_millis().max(1);
     let periods = START.elapsed().as_millis() / period;
-    u64::try_from(periods).unwrap_or_default() & 0xff_ffff_ffff_ffff
+    u64::try_from(periods).unwrap_or_default() & 0xff_ffff_ffff
 }
 
 #[expect(clippy::disallowed_methods, reason = "an address needs no look-up: it cannot fail")]
@@ -115,7 +149,6 @@ fn sni(url: &Url, ip: std::net::IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn endpoint() -> Endpoint {
         Endpoint::new("http://a:1".into(), Address::Tcp(([127, 0, 0, 1], 1).into()))
@@ -143,10 +176,10 @@ mod tests {
         let endpoint = Arc::new(endpoint());
         let url = "http://127.0.0.1:1".parse().unwrap();
         let template = Template::new(&url, endpoint.address(), &config).unwrap();
-        let version = |is_upgrade| {
-            let peer = template.peer(&endpoint, config.timeouts, is_upgrade);
+        let version = |follows| {
+            let peer = template.peer(&endpoint, config.timeouts, follows);
             peer.options.alpn.get_max_http_version()
         };
-        assert_eq!((version(false), version(true)), (2, 1));
+        assert_eq!((version(Follows::Body), version(Follows::Tunnel)), (2, 1));
     }
 }

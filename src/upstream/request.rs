@@ -14,23 +14,54 @@ const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// What the request cannot know by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
+pub struct Introduced<'a> {
     /// The connection that the request came by.
     pub connection: &'a Connection,
     /// The client.
     pub client: &'a Client,
     /// The host that the client asked for, as it sent it.
-    pub client_host: Option<&'a HeaderValue>,
-    /// The `Host` to send; `None` sends the client's.
+    pub host: Option<&'a HeaderValue>,
+}
+
+/// Tells of the client: from a trusted peer what it told is kept and extended, from anyone else it
+/// is removed, whether we send the field or not. Filters come after, and may say otherwise.
+pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora::Result<()> {
+    let told = facts.client.is_forwarded;
+    if !told {
+        strip_forwarded(request);
+    }
+    if let Some(peer) = facts.connection.peer {
+        let peer = IpAddr::to_canonical(&peer.ip());
+        let before = if told { joined(request, &FOR) } else { None };
+        match before {
+            Some(before) => request.insert_header(FOR, format!("{before}, {peer}"))?,
+            None => request.insert_header(FOR, peer.to_string())?,
+        }
+    }
+    if !told || !request.headers.contains_key(&PROTO) {
+        let scheme = HeaderValue::from_static(facts.connection.scheme());
+        request.insert_header(PROTO, scheme)?;
+    }
+    if let Some(host) = facts.host {
+        if !told || !request.headers.contains_key(&HOST) {
+            request.insert_header(HOST, host)?;
+        }
+        request.insert_header(header::HOST, host)?;
+    }
+    Ok(())
+}
+
+/// What decides on a request at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The `Host` to send; `None` leaves the one that is there.
     pub host: Option<&'a HeaderValue>,
     /// The prefix that a rewrite stripped.
     pub stripped_prefix: Option<&'a str>,
 }
 
-/// Makes the client's request the one that goes upstream, in the version it goes by.
-///
-/// Hop-by-hop fields go, and what proxies tell of the client is told anew: from a trusted peer it
-/// is kept and extended, from anyone else it is removed, whether we send the field or not.
+/// Makes an introduced request the one that goes upstream, in the version it goes by: hop-by-hop
+/// fields go.
 pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Result<()> {
     let upgrade = hop::upgrade(request).cloned();
     let wants_trailers = hop::has_token(&request.headers, &header::TE, "trailers");
@@ -49,9 +80,12 @@ pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Re
         }
         _ => {}
     }
-    tell_of_client(request, facts)?;
+    if let Some(prefix) = facts.stripped_prefix {
+        let before = joined(request, &PREFIX).unwrap_or_default();
+        request.insert_header(PREFIX, format!("{before}{prefix}"))?;
+    }
     // HTTP/2 carries it as `:authority`; the engine takes that from here, with its own scheme.
-    if let Some(host) = facts.host.or(facts.client_host) {
+    if let Some(host) = facts.host {
         request.insert_header(header::HOST, host)?;
     }
     if is_h2 {
@@ -59,36 +93,6 @@ pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Re
         request.remove_header(&header::EXPECT);
     } else {
         join_cookies(request)?;
-    }
-    Ok(())
-}
-
-fn tell_of_client(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Result<()> {
-    let told = facts.client.is_forwarded;
-    if !told {
-        strip_forwarded(request);
-    }
-    if let Some(peer) = facts.connection.peer {
-        let peer = IpAddr::to_canonical(&peer.ip());
-        let before = if told { joined(request, &FOR) } else { None };
-        match before {
-            Some(before) => request.insert_header(FOR, format!("{before}, {peer}"))?,
-            None => request.insert_header(FOR, peer.to_string())?,
-        }
-    }
-    if !told || !request.headers.contains_key(&PROTO) {
-        let scheme = HeaderValue::from_static(facts.connection.scheme());
-        request.insert_header(PROTO, scheme)?;
-    }
-    if let Some(host) = facts.client_host
-        && (!told || !request.headers.contains_key(&HOST))
-    {
-        request.insert_header(HOST, host)?;
-    }
-    if let Some(prefix) = facts.stripped_prefix {
-        let before =
-            if told { joined(request, &PREFIX).unwrap_or_default() } else { String::new() };
-        request.insert_header(PREFIX, format!("{before}{prefix}"))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::config::{self, Config, Member, Timeouts};
 use super::discover::{Discovered, Names};
 use super::endpoint::{Address, Endpoint, InFlight, States};
 use super::metrics::{Handles, Metrics};
-use super::peer::Template;
+use super::peer::{Follows, Template};
 use super::url::{Host, Url};
 use crate::exchange::Cause;
 use arc_swap::ArcSwap;
@@ -74,14 +74,14 @@ impl Upstream {
     }
 
     /// Picks an endpoint that was not tried; `None` if there is none.
-    pub fn pick(&self, tried: &Tried, timeouts: Timeouts, is_upgrade: bool) -> Option<Picked> {
+    pub fn pick(&self, tried: &Tried, timeouts: Timeouts, follows: Follows) -> Option<Picked> {
         let set = self.set.load();
         let index = set.balancer.pick(&set.candidates, tried)?;
         let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
         reached.metrics.attempts.inc();
         Some(Picked {
             index,
-            peer: Some(reached.template.peer(&candidate.endpoint, timeouts, is_upgrade)),
+            peer: Some(reached.template.peer(&candidate.endpoint, timeouts, follows)),
             in_flight: candidate.endpoint.begin(),
             authority: reached.authority.clone(),
             metrics: reached.metrics.clone(),

@@ -1,10 +1,9 @@
-//! How an edge ends: it drains, and it never starts by half.
+//! How an edge ends: what is open is finished, and then it is gone.
 
 use crate::support::{
     Client, Edge, Feed, Gate, Origin, Port, Reply, Signal, edge, eventually, origin, within,
 };
 use futures::{SinkExt, StreamExt};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -98,6 +97,28 @@ async fn an_answer_that_has_begun_is_completed() {
     feed.end();
     for flow in &mut flows {
         assert!(flow.piece().await.is_none(), "a proper end");
+    }
+    drop(flows);
+    leaves_well(&mut edge).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_whole_of_a_large_answer() {
+    let body = "x".repeat(8 << 20);
+    let origin = origin().reply("/", &body).start().await;
+    let mut edge = before(&origin, "drain: 120s, idle_grace: 50ms").await;
+    let mut flows = Vec::new();
+    for client in clients(&edge) {
+        let mut flow = client.request("GET", "/").open().await;
+        assert_eq!(flow.head().await.status, 200);
+        flows.push(flow);
+    }
+
+    drain(&edge).await;
+    for flow in &mut flows {
+        let mut length = 0;
+        flow.rest(|piece| length += piece.len()).await.expect("a proper end");
+        assert_eq!(length, body.len());
     }
     drop(flows);
     leaves_well(&mut edge).await;
@@ -364,92 +385,4 @@ async fn the_next_edge_can_take_the_address_at_once() {
         edge.signal(Signal::SIGTERM);
         assert_eq!(edge.wait_exit().await, 0);
     }
-}
-
-// It never starts by half.
-
-#[tokio::test]
-async fn an_address_in_use_is_one_message_that_names_its_place() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken_address = taken.local_addr().unwrap();
-    let (free, folder) = (Port::free(), tempfile::tempdir().unwrap());
-    let edge = edge(
-        "
-        listeners:
-          one: {address: \"127.0.0.1:$free\"}
-          two:
-            address: [\"unix:$folder/two.sock\", \"$taken\"]
-        admin: {address: \"unix:$folder/admin.sock\"}
-        access_log: {path: $folder/access.log}
-        routes: [{reply: {status: 200}}]
-        ",
-    )
-    .with("free", &free)
-    .with("taken", taken_address)
-    .with("folder", folder.path().display());
-
-    let (code, _, stderr) = edge.ends("run").await;
-    assert_eq!(code, 1, "{stderr}");
-    assert_eq!(stderr.trim().lines().count(), 1, "{stderr}");
-    assert!(stderr.contains("falconer.yaml:4:14: "), "{stderr}");
-    assert!(stderr.contains(&taken_address.to_string()), "{stderr}");
-
-    // Nothing was started: the other addresses are free, and no file is left.
-    let connected = Client::new(format!("127.0.0.1:{free}")).connect().await;
-    assert!(connected.is_err(), "somebody listens");
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-#[tokio::test]
-async fn an_admin_address_in_use_stops_the_start_too() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let (code, stderr) = edge(
-        "
-        listeners: {web: {address: \"unix:$folder/web.sock\"}}
-        admin:
-          address: $taken
-        routes: [{reply: {status: 200}}]
-        ",
-    )
-    .with("taken", taken.local_addr().unwrap())
-    .with("folder", folder.path().display())
-    .fails_with()
-    .await;
-    assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("falconer.yaml:3:12: "), "{stderr}");
-    assert!(!folder.path().join("web.sock").exists());
-}
-
-#[tokio::test]
-async fn an_address_of_another_machine_is_named_too() {
-    let document = "
-        listeners:
-          web: {address: \"192.0.2.1:8080\"}
-        routes: [{reply: {status: 200}}]
-        ";
-    let (code, stderr) = edge(document).fails_with().await;
-    assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("falconer.yaml:2:18: "), "{stderr}");
-    assert!(stderr.contains("192.0.2.1:8080"), "{stderr}");
-}
-
-#[tokio::test]
-async fn an_access_log_that_cannot_be_written_leaves_no_socket() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, stderr) = edge(
-        "
-        listeners: {web: {address: \"unix:$folder/web.sock\"}}
-        access_log:
-          path: $folder/missing/access.log
-        routes: [{reply: {status: 200}}]
-        ",
-    )
-    .with("folder", folder.path().display())
-    .fails_with()
-    .await;
-    assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("falconer.yaml:3:9: "), "{stderr}");
-    assert!(!folder.path().join("web.sock").exists());
 }

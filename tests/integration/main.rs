@@ -12,6 +12,7 @@
 mod docs;
 mod ending;
 mod failures;
+mod filters;
 mod golden;
 mod kestrel;
 mod language;
@@ -20,5 +21,6 @@ mod passing;
 mod refusals;
 mod regressions;
 mod routes;
+mod seeing;
 mod support;
 mod upstreams;

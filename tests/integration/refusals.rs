@@ -115,7 +115,7 @@ async fn only_answer(client: &Client, bytes: &str) -> Response {
     raw.write([bytes, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await;
     let method = if bytes.starts_with("HEAD ") { "HEAD" } else { "GET" };
     let response = raw.response_to(method).await;
-    raw.closed().await;
+    raw.ended().await;
     response
 }
 

@@ -1,6 +1,7 @@
 //! Bugs that were there once.
 
 use crate::support::{Reply, edge, origin};
+use std::time::Duration;
 
 /// An HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
@@ -55,4 +56,23 @@ async fn a_client_that_leaves_with_its_answer_in_hand_may_keep_the_rest_of_its_r
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_on_for_a_while_still_reads_why_it_was_refused() {
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0', limits: {body_size: 10}}}
+        routes: [{reply: {status: 200, body: hello}}]
+        ",
+    );
+    let edge = edge.start().await;
+    let mut raw = edge.raw("web").await;
+    raw.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").await;
+    // Longer than a client that is silent is waited for.
+    for _ in 0..30 {
+        raw.write([b'x'; 1000]).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(raw.response().await.status, 413);
 }

@@ -487,11 +487,13 @@ async fn a_listener_that_only_knows_hosts_misdirects_others_and_one_that_does_no
 #[tokio::test]
 async fn a_route_without_a_name_is_called_by_its_place() {
     let edge = edge(
-        "include: more.yaml
-         routes:
-           - {match: {path: /a}, reply: {}}
-           - {name: own, match: {path: /b}, reply: {}}
-           - {match: {path: /c}, reply: {}}",
+        "
+        include: more.yaml
+        routes:
+          - {match: {path: /a}, reply: {}}
+          - {name: own, match: {path: /b}, reply: {}}
+          - {match: {path: /c}, reply: {}}
+        ",
     )
     .file("more.yaml", "routes: [{match: {path: /d}, reply: {}}]")
     .start()

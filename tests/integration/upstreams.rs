@@ -7,8 +7,9 @@ mod names;
 mod silence;
 mod timeouts;
 
-use crate::support::{Edge, Gate, Origin, Reply, edge};
+use crate::support::{Edge, Gate, Reply, edge};
 use serde_json::Value;
+use std::fmt::Display;
 use std::net::TcpListener;
 
 /// The versions of HTTP, towards clients and endpoints alike.
@@ -16,7 +17,7 @@ const PROTOCOLS: [&str; 2] = ["h1", "h2"];
 
 /// A listener that speaks both versions in clear text, and an upstream `app` with these timeouts
 /// that is asked in this version.
-async fn waiting(app: &Origin, protocol: &str, timeouts: &str) -> Edge {
+async fn waiting(app: impl Display, protocol: &str, timeouts: &str) -> Edge {
     let document = "
         listeners: {web: {address: \"127.0.0.1:0\", protocols: [h1, h2]}}
         upstreams: {app: {endpoints: [$app], protocol: $protocol, timeouts: {$timeouts}}}

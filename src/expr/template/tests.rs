@@ -168,6 +168,33 @@ fn a_path_never_names_another_host() {
 }
 
 #[test]
+fn a_value_at_the_beginning_is_a_path_and_never_a_scheme() {
+    let ask = |source, rest| render(source, Escape::UrlPath, [("path.rest", rest)]);
+    assert_eq!(ask("{path.rest}", "https://evil.example/x"), "/https://evil.example/x");
+    assert_eq!(ask("{path.rest}/y", "javascript:alert(1)"), "/javascript:alert(1)/y");
+    assert_eq!(ask("{path.rest}", ""), "/");
+    let facts = [("request.scheme", "https"), ("request.host", "a.example")];
+    let url = render("{request.scheme}://{request.host}/x", Escape::UrlPath, facts);
+    assert_eq!(url, "https://a.example/x");
+}
+
+#[test]
+fn a_capture_in_a_host_stays_within_its_label() {
+    let ask = |source, page| {
+        render(source, Escape::UrlPath, [("path.page", page), ("request.path", "/p/q")])
+    };
+    let to = "https://{path.page}.example.com{request.path}{path.page}";
+    assert_eq!(ask(to, "shop"), "https://shop.example.com/p/qshop");
+    assert_eq!(ask(to, "a/b"), "https://a%2Fb.example.com/p/qa/b");
+    assert_eq!(
+        ask("//cdn.example:80{path.page}", "@evil.example/"),
+        "//cdn.example:80%40evil.example%2F"
+    );
+    assert_eq!(ask("https://a.example/{path.page}", "x@y:z//w"), "https://a.example/x@y:z//w");
+    assert_eq!(ask("/go/https://{path.page}", "a/b"), "/go/https://a/b");
+}
+
+#[test]
 fn an_operator_may_name_another_host() {
     let url = render("//cdn.example{request.path}", Escape::UrlPath, [("request.path", "/x")]);
     assert_eq!(url, "//cdn.example/x");

@@ -61,6 +61,7 @@ fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
         header_size: None,
         header_count: None,
         uri_size: None,
+        longest_uri: None,
         body_size: None,
     };
     let entrance = Entrance {

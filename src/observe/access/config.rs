@@ -1,6 +1,7 @@
 //! The `access_log` of a document.
 
 use crate::value::{Problem, word};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -51,6 +52,17 @@ impl Destination {
         match self {
             Self::File(path) => Self::File(folder.join(path)),
             other => other.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => write!(f, "`{}`", path.display()),
         }
     }
 }

@@ -9,6 +9,7 @@ fn connection(peer: Option<&str>, trusted: &str, is_tls: bool) -> Connection {
         header_size: None,
         header_count: None,
         uri_size: None,
+        longest_uri: None,
         body_size: None,
     };
     let entrance = Entrance {
@@ -36,14 +37,9 @@ fn request(version: Version, fields: &[(&'static str, &'static str)]) -> Request
 fn sent(connection: &Connection, mut request: RequestHeader, prefix: Option<&str>) -> Vec<String> {
     let client = Client::of(connection, &request.headers);
     let host = request.headers.get(header::HOST).cloned();
-    let facts = Outgoing {
-        connection,
-        client: &client,
-        client_host: host.as_ref(),
-        host: None,
-        stripped_prefix: prefix,
-    };
-    prepare(&mut request, &facts).unwrap();
+    let facts = Introduced { connection, client: &client, host: host.as_ref() };
+    introduce(&mut request, &facts).unwrap();
+    prepare(&mut request, &Outgoing { host: None, stripped_prefix: prefix }).unwrap();
     let mut fields: Vec<_> =
         request.headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
     fields.sort();

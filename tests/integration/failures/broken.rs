@@ -18,9 +18,15 @@ async fn forwarding(endpoint: impl Display) -> Edge {
 async fn breaks(edge: &Edge, cause: &str) {
     let (failures, attempts) = counted(edge, cause).await;
     for way in ways(edge) {
-        let broken = way.client.request("GET", "/").try_send().await;
-        let Err(Broken::InBody(response, _)) = broken else { panic!("{}: {broken:?}", way.name) };
-        assert_eq!((response.status, response.text().as_str()), (200, "some"), "{}", way.name);
+        match way.client.request("GET", "/").try_send().await {
+            Err(Broken::InBody(response, _)) => {
+                let came = (response.status, response.text());
+                assert_eq!(came, (200, "some".to_owned()), "{}", way.name);
+            }
+            // A reset of the stream overtakes what was not sent yet.
+            Err(Broken::BeforeHead(_)) if way.protocol == "HTTP/2.0" => {}
+            other => panic!("{}: {other:?}", way.name),
+        }
     }
     for line in edge.access_log(3).await {
         assert_eq!((&line["cause"], &line["status"]), (&cause.into(), &200.into()), "{line}");

@@ -89,13 +89,6 @@ async fn a_connection_closed_before_the_answer_is_502() {
     fails_once(&before(&half).await, 502, "upstream_reset").await;
 }
 
-#[tokio::test]
-async fn a_connection_reset_as_it_is_made_is_502() {
-    let app = origin().resetting().start().await;
-    let edge = before(&app).await;
-    fails(&edge, 502, "upstream_reset", |client| client.request("GET", "/")).await;
-}
-
 /// An origin that answers with these bytes.
 async fn saying(bytes: &'static str) -> Origin {
     origin().raw_then_close(bytes).start().await

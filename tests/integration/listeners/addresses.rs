@@ -1,6 +1,7 @@
-//! Addresses: TCP over IPv4 and IPv6, unix sockets, and several of them.
+//! Addresses: TCP over IPv4 and IPv6, unix sockets, several of them, and those that are taken.
 
 use crate::support::{Client, Port, Signal, edge, eventually};
+use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 const HELLO: &str = "routes: [{reply: {status: 200, body: hello}}]";
@@ -144,4 +145,90 @@ async fn a_connection_made_before_the_edge_is_ready_is_served() {
         eventually("the first answer", async || client.request("GET", "/").try_send().await.ok());
     let (_edge, response) = tokio::join!(starting, early);
     assert_eq!(response, "hello");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_one_message_that_names_its_place() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_address = taken.local_addr().unwrap();
+    let (free, folder) = (Port::free(), tempfile::tempdir().unwrap());
+    let edge = edge(
+        "
+        listeners:
+          one: {address: \"127.0.0.1:$free\"}
+          two:
+            address: [\"unix:$folder/two.sock\", \"$taken\"]
+        admin: {address: \"unix:$folder/admin.sock\"}
+        access_log: {path: $folder/access.log}
+        routes: [{reply: {status: 200}}]
+        ",
+    )
+    .with("free", &free)
+    .with("taken", taken_address)
+    .with("folder", folder.path().display());
+
+    let (code, _, stderr) = edge.ends("run").await;
+    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(stderr.trim().lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("falconer.yaml:4:14: "), "{stderr}");
+    assert!(stderr.contains(&taken_address.to_string()), "{stderr}");
+
+    // Nothing was started: the other addresses are free, and no file is left.
+    let connected = Client::new(format!("127.0.0.1:{free}")).connect().await;
+    assert!(connected.is_err(), "somebody listens");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn an_admin_address_in_use_stops_the_start_too() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stderr) = edge(
+        "
+        listeners: {web: {address: \"unix:$folder/web.sock\"}}
+        admin:
+          address: $taken
+        routes: [{reply: {status: 200}}]
+        ",
+    )
+    .with("taken", taken.local_addr().unwrap())
+    .with("folder", folder.path().display())
+    .fails_with()
+    .await;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("falconer.yaml:3:12: "), "{stderr}");
+    assert!(!folder.path().join("web.sock").exists());
+}
+
+#[tokio::test]
+async fn an_address_of_another_machine_is_named_too() {
+    let document = "
+        listeners:
+          web: {address: \"192.0.2.1:8080\"}
+        routes: [{reply: {status: 200}}]
+        ";
+    let (code, stderr) = edge(document).fails_with().await;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("falconer.yaml:2:18: "), "{stderr}");
+    assert!(stderr.contains("192.0.2.1:8080"), "{stderr}");
+}
+
+#[tokio::test]
+async fn an_access_log_that_cannot_be_written_leaves_no_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stderr) = edge(
+        "
+        listeners: {web: {address: \"unix:$folder/web.sock\"}}
+        access_log:
+          path: $folder/missing/access.log
+        routes: [{reply: {status: 200}}]
+        ",
+    )
+    .with("folder", folder.path().display())
+    .fails_with()
+    .await;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("falconer.yaml:3:9: "), "{stderr}");
+    assert!(!folder.path().join("web.sock").exists());
 }

@@ -51,7 +51,7 @@ async fn pipelined_requests_are_answered_in_order() {
         assert_eq!(raw.response().await, "POST /4 four");
         assert_eq!(raw.response_to("HEAD").await, "");
         assert_eq!(raw.response().await, "GET /6 ");
-        raw.closed().await;
+        raw.ended().await;
     }
     assert_eq!(origin.hits(), 12);
 }
@@ -78,6 +78,21 @@ async fn a_slow_first_answer_still_comes_before_a_fast_second() {
         assert_eq!(raw.response().await, "slow");
         assert_eq!(raw.response().await, "fast");
     }
+}
+
+#[tokio::test]
+async fn what_is_sent_after_the_last_request_does_not_reset_its_answer_away() {
+    let body = "x".repeat(4 << 20);
+    let origin = origin().reply("/", &body).start().await;
+    let edge = before(&origin).await;
+    for client in clients(&edge) {
+        let mut raw = client.raw().await;
+        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        raw.write([last, &"GET /more HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100)].concat()).await;
+        assert_eq!(raw.response().await.body.len(), body.len());
+        raw.ended().await;
+    }
+    assert!(origin.requests().iter().all(|request| request.target == "/"));
 }
 
 #[tokio::test]

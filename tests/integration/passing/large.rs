@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const MIB: u64 = 1024 * 1024;
 /// What a body of any length may cost the process.
-const BOUND: u64 = 64 * MIB;
+pub(super) const BOUND: u64 = 64 * MIB;
 const PIECE: usize = 64 * 1024;
 
 /// A body of so many bytes: its pieces, and its hash.
-fn body(length: u64) -> (Vec<Bytes>, String) {
+pub(super) fn body(length: u64) -> (Vec<Bytes>, String) {
     // A prime, so that a lost or doubled piece changes the hash.
     let pattern: Bytes = (0..PIECE + 251).map(|n| (n % 251) as u8).collect();
     let mut hash = Sha256::new();
@@ -106,7 +106,7 @@ async fn a_gibibyte_goes_down_and_up_in_bounded_memory() {
 }
 
 /// The value of a counter when it has stopped for a while.
-async fn settled(what: &str, look: impl Fn() -> u64) -> u64 {
+pub(super) async fn settled(what: &str, look: impl Fn() -> u64) -> u64 {
     let (mut last, mut same) = (0, 0);
     eventually(what, async || {
         let now = look();
@@ -119,7 +119,7 @@ async fn settled(what: &str, look: impl Fn() -> u64) -> u64 {
 
 /// Buffers of the system between three processes, and ours.
 const ON_ITS_WAY: u64 = 48 * MIB;
-const TOTAL: u64 = 160 * MIB;
+pub(super) const TOTAL: u64 = 96 * MIB;
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_the_endpoint_back() {

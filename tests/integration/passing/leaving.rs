@@ -96,6 +96,24 @@ async fn while_its_body_waits_for_a_slow_endpoint() {
 }
 
 #[tokio::test]
+async fn while_a_large_response_waits_for_it() {
+    for (by, to) in ways() {
+        for exit in EXITS {
+            let feed = Feed::new();
+            (0..1000).for_each(|_| feed.send(vec![7; 64 * 1024]));
+            let origin = to.origin().answer("/", Reply::new(200).fed_by(&feed)).start().await;
+            let edge = to.edge(&origin).await;
+            let mut flow = by.client(&edge).request("GET", "/").open().await;
+            assert_eq!(flow.head().await.status, 200);
+            flow.bytes(1).await;
+            exit(flow);
+            sees_it(to, &origin).await;
+            is_logged(&format!("{by:?} {to:?}"), &edge).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn and_leaves_other_streams_of_its_connection_alone() {
     for to in To::ALL {
         let feed = Feed::new();

@@ -122,13 +122,52 @@ async fn messages_without_a_body_leave_the_connection_in_step() {
 
 #[tokio::test]
 async fn the_answer_to_head_may_be_of_unknown_length() {
-    let wire = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let origin = origin().raw(wire).start().await;
-    let edge = To::H1.edge(&origin).await;
-    for by in By::ALL {
+    for (by, to) in ways() {
+        let wire = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let origin = match to {
+            To::H1 => origin().raw(wire).start().await,
+            To::H2 => origin().h2c().status("/", 200).start().await,
+        };
+        let edge = to.edge(&origin).await;
         let response = by.client(&edge).request("HEAD", "/").send().await;
-        assert_eq!((response.status, response.body.len()), (200, 0), "{by:?}");
-        assert_eq!(response.header("content-length"), None, "{by:?}");
+        assert_eq!((response.status, response.body.len()), (200, 0), "{by:?} {to:?}");
+        assert_eq!(response.header("content-length"), None, "{by:?} {to:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_closes_its_connections_leaves_the_clients_open() {
+    let reply = Reply::ok("hello").header("Connection", "close");
+    let origin = origin().answer("/", reply).start().await;
+    let edge = To::H1.edge(&origin).await;
+    for by in [By::H1, By::Tls] {
+        let mut raw = by.client(&edge).raw().await;
+        for _ in 0..3 {
+            raw.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let response = raw.response().await;
+            assert_eq!(response, "hello", "{by:?}");
+            assert_ne!(response.header("connection"), Some("close"), "{by:?}");
+        }
+        raw.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        assert_eq!(raw.response().await.header("connection"), Some("close"), "{by:?}");
+        raw.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_comes_before_a_body_that_nobody_reads() {
+    for (by, to) in ways() {
+        let never = Gate::new();
+        let reply = Reply::new(403).body("no");
+        let origin = to.origin().before_body().reads_body_after(&never).answer("/", reply);
+        let origin = origin.start().await;
+        let edge = to.edge(&origin).await;
+        let length = 20 << 20;
+        let request = by.client(&edge).request("POST", "/").header("content-length", length);
+        let mut flow = request.open().await;
+        flow.write("the first of many bytes").await;
+        assert_eq!(flow.head().await.status, 403, "{by:?} {to:?}");
+        assert_eq!(flow.bytes(2).await, b"no", "{by:?} {to:?}");
     }
 }
 

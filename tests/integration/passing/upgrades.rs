@@ -1,9 +1,14 @@
 //! WebSockets and other upgrades pass as tunnels, by HTTP/1 whatever the endpoint's protocol.
 
+use super::large::{BOUND, TOTAL, body, settled};
 use super::{By, To, before};
 use crate::support::{Authority, Edge, Reply, origin, within};
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -18,7 +23,8 @@ async fn converse(edge: &Edge, by: By, path: &str) {
         Message::binary(vec![7; 1 << 20]),
     ] {
         socket.send(message.clone()).await.unwrap();
-        let back = within("a message", socket.next()).await.unwrap().unwrap();
+        let back = within("a message", socket.next()).await.unwrap();
+        let back = back.unwrap_or_else(|e| panic!("{by:?} {} bytes: {e}", message.len()));
         assert!(back == message, "{by:?}");
     }
     let goodbye = CloseFrame { code: CloseCode::Library(4242), reason: "enough".into() };
@@ -135,6 +141,52 @@ async fn another_protocol_passes_byte_by_byte() {
         origin.closed().await;
         let request = origin.requests().pop().unwrap();
         assert_eq!(request.header("upgrade"), Some("foo/2"));
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_holds_back_who_writes_and_does_not_read() {
+    let origin = origin().answer("/", Reply::tunnel("foo")).start().await;
+    let edge = To::H1.edge(&origin).await;
+    for by in [By::H1, By::Tls] {
+        let before = edge.process().resident();
+        let (io, _) = by.client(&edge).connect().await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(io);
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n";
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let mut byte = [0];
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") {
+            within("the head", reader.read_exact(&mut byte)).await.unwrap();
+            seen.push(byte[0]);
+        }
+        let (pieces, expected) = body(TOTAL);
+        let written = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&written);
+        let writing = tokio::spawn(async move {
+            for piece in pieces {
+                writer.write_all(&piece).await.unwrap();
+                writer.flush().await.unwrap();
+                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+            writer
+        });
+        let held = settled("the client to be held back", || written.load(Ordering::Relaxed)).await;
+        assert!(held < TOTAL, "{by:?}: all was taken");
+
+        let mut hash = Sha256::new();
+        let mut left = TOTAL;
+        let mut buffer = vec![0; 1 << 20];
+        while left > 0 {
+            let read = within("an echo", reader.read(&mut buffer)).await.unwrap();
+            assert!(read > 0, "{by:?}: the tunnel ended with {left} bytes to come");
+            hash.update(&buffer[..read]);
+            left -= read as u64;
+        }
+        assert_eq!(format!("{:x}", hash.finalize()), expected, "{by:?}");
+        drop(writing.await.unwrap());
+        let grown = edge.process().peak().saturating_sub(before);
+        assert!(grown < BOUND, "{by:?}: grew by {grown} bytes");
     }
 }
 

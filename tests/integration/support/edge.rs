@@ -7,6 +7,7 @@ use super::eventually;
 use super::h2::H2;
 use super::process::{Output, Process, Signal};
 use super::raw::Raw;
+use super::reply::Gate;
 use super::response::Response;
 use serde_json::Value;
 use std::fmt::Display;
@@ -24,6 +25,7 @@ pub fn edge(document: &str) -> Builder {
         folder: TempDir::new().expect("a folder"),
         environment: Vec::new(),
         descriptors: None,
+        stdout: Gate::wide(),
         exactly: false,
     }
 }
@@ -35,6 +37,7 @@ pub struct Builder {
     folder: TempDir,
     environment: Vec<(String, String)>,
     descriptors: Option<(u32, u32)>,
+    stdout: Gate,
     exactly: bool,
 }
 
@@ -72,6 +75,12 @@ impl Builder {
         self
     }
 
+    /// Reads nothing of its stdout before the gate opens, as a pipe that stalls.
+    pub fn stdout_behind(mut self, gate: &Gate) -> Self {
+        self.stdout = gate.clone();
+        self
+    }
+
     /// Takes the document as it is, without completing it.
     pub fn exactly(mut self) -> Self {
         self.exactly = true;
@@ -85,7 +94,7 @@ impl Builder {
 
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Edge {
-        let process = Process::start(self.command("run"));
+        let process = Process::start_unread(self.command("run"), &self.stdout);
         let what = "the edge to be ready";
         let ready = process.stderr().first(what, |line| field(line, "message") == "ready").await;
         assert!(ready.is_some(), "the edge ended instead:\n{}", process.stderr().text());

@@ -1,5 +1,6 @@
 //! A program under test, its output and its end.
 
+use super::reply::Gate;
 use super::{DEADLINE, within};
 pub use nix::sys::signal::Signal;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -22,15 +23,20 @@ pub struct Process {
 
 impl Process {
     /// Starts a program without input.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_unread(command, &Gate::wide())
+    }
+
+    /// The same, but nobody reads its stdout before the gate opens.
+    pub fn start_unread(mut command: Command, read: &Gate) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|e| panic!("{:?} starts: {e}", command.as_std().get_program()));
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let stdout = Output::of(child.stdout.take().expect("its output"));
-        let stderr = Output::of(child.stderr.take().expect("its errors"));
+        let stdout = Output::of(child.stdout.take().expect("its output"), read.clone());
+        let stderr = Output::of(child.stderr.take().expect("its errors"), Gate::wide());
         Self { child, pid: pid.expect("its id"), stdout, stderr }
     }
 
@@ -112,10 +118,11 @@ struct Written {
 }
 
 impl Output {
-    fn of(from: impl AsyncRead + Send + Unpin + 'static) -> Self {
+    fn of(from: impl AsyncRead + Send + Unpin + 'static, read: Gate) -> Self {
         let written = Arc::new(watch::Sender::new(Written::default()));
         let output = Self(Arc::clone(&written));
         tokio::spawn(async move {
+            read.opened().await;
             let mut lines = BufReader::new(from).split(b'\n');
             while let Ok(Some(line)) = lines.next_segment().await {
                 written.send_modify(|written| written.lines.push(super::wire::text(&line)));

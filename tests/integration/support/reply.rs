@@ -167,6 +167,11 @@ impl Gate {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
+    /// One that was never closed.
+    pub(super) fn wide() -> Self {
+        Self(Arc::new(watch::Sender::new(true)))
+    }
+
     /// Lets everything through, from now on.
     pub fn open(&self) {
         self.0.send_replace(true);

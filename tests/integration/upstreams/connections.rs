@@ -2,7 +2,9 @@
 
 use super::PROTOCOLS;
 use crate::support::{Authority, Certificate, Gate, Reply, edge, origin, within};
-use futures::{SinkExt, StreamExt, future};
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -72,9 +74,7 @@ async fn an_endpoint_that_offers_no_http_2_is_asked_by_http_1_where_the_document
             .start()
             .await;
         assert_eq!(edge.get("/").await, "hello");
-        assert_eq!(edge.get("/").await, "hello");
         assert_eq!(app.request().await.version, "HTTP/1.1");
-        assert_eq!(app.connections(), 1);
     }
 }
 
@@ -82,16 +82,16 @@ async fn an_endpoint_that_offers_no_http_2_is_asked_by_http_1_where_the_document
 async fn an_endpoint_without_http_2_fails_where_the_document_insists_on_it() {
     let authority = Authority::new();
     let certificate = authority.issue(&["127.0.0.1"]);
-    for alpn in [&["http/1.1"][..], &[]] {
-        let app = origin().tls_with(&certificate, alpn).reply("/", "hello").start().await;
-        let edge = edge("upstreams: {app: {endpoints: [$app], protocol: h2}}")
-            .with("app", &app)
-            .trusting(&authority)
-            .start()
-            .await;
-        assert_eq!(edge.get("/").await.status, 502, "{alpn:?}");
-        assert_eq!(app.hits(), 0);
-    }
+    let app = origin().tls_with(&certificate, &["http/1.1"]).reply("/", "hello").start().await;
+    let edge = edge("upstreams: {app: {endpoints: [$app], protocol: h2}}")
+        .with("app", &app)
+        .trusting(&authority)
+        .start()
+        .await;
+    assert_eq!(edge.get("/").await.status, 502);
+    let line = edge.logged("the request", |_| true).await;
+    assert_eq!(line["cause"], "upstream_tls_failed");
+    assert_eq!(app.hits(), 0);
 }
 
 #[tokio::test]
@@ -153,15 +153,37 @@ async fn a_certificate_is_checked_against_the_name_of_the_endpoint() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_speaks_no_tls_fails_the_handshake() {
-    let app = origin().raw_then_close("HTTP/1.1 400 Bad Request\r\n\r\n").start().await;
-    let edge = edge("upstreams: {app: {endpoints: [\"https://$app\"]}}")
-        .with("app", app.address())
-        .start()
+async fn authorities_that_cannot_be_loaded_are_one_clear_message() {
+    let edge = edge("routes: [{reply: {status: 204}}]");
+    let path = edge.folder().join("authorities.pem");
+    let (code, said) = edge
+        .file("authorities.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .env("SSL_CERT_FILE", path.to_str().unwrap())
+        .fails_with()
         .await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("SSL_CERT_FILE") && !said.contains("panicked"), "{said}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_speaks_no_tls_fails_the_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let greeting = tokio::spawn(async move {
+        let (mut io, _) = listener.accept().await.unwrap();
+        io.write_all(b"220 mail.example.com ready\r\n").await.unwrap();
+        // It stays open until the other side has had enough.
+        let _ = io.read_to_end(&mut Vec::new()).await;
+    });
+    let edge =
+        edge("upstreams: {app: {endpoints: [\"https://$address\"], timeouts: {connect: 20s}}}")
+            .with("address", address)
+            .start()
+            .await;
     assert_eq!(edge.get("/").await.status, 502);
     let line = edge.logged("the request", |_| true).await;
     assert_eq!(line["cause"], "upstream_tls_failed");
+    within("the end of the connection", greeting).await.unwrap();
 }
 
 #[tokio::test]
@@ -200,16 +222,22 @@ async fn requests_at_once_share_one_http_2_connection() {
     let gate = Gate::new();
     let app = origin().speaking("h2").reply("/", "hello").answer("/held", super::held(&gate));
     let app = app.start().await;
-    let edge =
-        edge("upstreams: {app: {endpoints: [$app], protocol: h2}}").with("app", &app).start().await;
+    let document = "
+        listeners: {web: {address: \"127.0.0.1:0\", protocols: [h1, h2]}}
+        upstreams: {app: {endpoints: [$app], protocol: h2}}
+        ";
+    let edge = edge(document).with("app", &app).start().await;
     assert_eq!(edge.get("/").await, "hello");
-    let open = async {
-        app.until("twenty requests", |seen| seen.requests.len() == 21).await;
-        gate.open();
-    };
-    let held = future::join_all((0..20).map(|_| edge.get("/held")));
-    let (answers, ()) = future::join(held, open).await;
-    assert!(answers.iter().all(|answer| *answer == "late"));
+    let mut client = edge.h2("web").await;
+    let mut open = Vec::new();
+    for n in 2..22 {
+        open.push(client.start("GET", "/held", &[], true).await);
+        app.until(&format!("request {n}"), |seen| seen.requests.len() == n).await;
+    }
+    gate.open();
+    for mut exchange in open {
+        assert_eq!(exchange.response().await, "late");
+    }
     assert_eq!(app.connections(), 1);
 }
 

@@ -53,6 +53,21 @@ async fn a_tls_handshake_belongs_to_the_time_for_connecting() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_does_not_take_the_request_is_given_up() {
+    let (_deaf, deaf) = super::deaf();
+    let edge = waiting(format!("http://{deaf}"), "h1", "response: 1s, idle: 1s").await;
+    for client in PROTOCOLS {
+        let web = edge.client("web").speaking(client);
+        let body = "x".repeat(16 << 20);
+        let response = web.request("POST", "/").body(body).send().await;
+        assert_eq!(response.status, 504, "{client}");
+    }
+    for line in edge.access_log(2).await {
+        assert_eq!(line["cause"], "upstream_timeout_request", "{line}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_takes_too_long_is_not_waited_for() {
     for protocol in PROTOCOLS {
         for (idle, response) in [("20s", "300ms"), ("100ms", "400ms")] {

@@ -1,0 +1,292 @@
+//! One line for each exchange, in its form and at its place, and never at the cost of an exchange.
+
+use crate::support::{Edge, Gate, Output, Reply, edge, eventually, origin, within};
+use serde_json::Value;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Every field there is, in its order.
+const FIELDS: [&str; 21] = [
+    "time",
+    "request_id",
+    "client",
+    "listener",
+    "route",
+    "method",
+    "host",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "cause",
+    "upstream",
+    "endpoint",
+    "attempts",
+    "bytes_received",
+    "bytes_sent",
+    "duration_ms",
+    "upstream_ms",
+    "user_agent",
+    "referer",
+];
+
+fn keys(line: &Value) -> Vec<&str> {
+    line.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_line_of_json_tells_all_that_is_known_in_a_fixed_order() {
+    let half = Reply::ok("half").header("Content-Length", 8).then_close();
+    let origin = origin().answer("/a%20b", half).start().await;
+    let edge = edge("upstreams: {app: {endpoints: [$app]}}").with("app", &origin).start().await;
+    let request = edge.request("POST", "/a%20b?c=d&e").host("Shop.Test:80");
+    let request = request.header("User-Agent", "agent \"7\" ü").header("Referer", "http://r/?x");
+    request.body("abc").try_send().await.unwrap_err().response();
+
+    let line = &edge.access_log(1).await[0];
+    assert_eq!(keys(line), FIELDS);
+    for (name, expected) in [
+        ("client", "127.0.0.1"),
+        ("listener", "web"),
+        ("route", "route-1"),
+        ("method", "POST"),
+        ("host", "shop.test"),
+        ("path", "/a%20b"),
+        ("query", "c=d&e"),
+        ("protocol", "HTTP/1.1"),
+        ("cause", "upstream_reset"),
+        ("upstream", "app"),
+        ("endpoint", origin.endpoint()),
+        ("user_agent", "agent \"7\" ü"),
+        ("referer", "http://r/?x"),
+    ] {
+        assert_eq!(line[name], expected, "{name}");
+    }
+    for (name, expected) in
+        [("status", 200), ("attempts", 1), ("bytes_received", 3), ("bytes_sent", 4)]
+    {
+        assert_eq!(line[name], expected, "{name}");
+    }
+    let (all, of_upstream) = (&line["duration_ms"], &line["upstream_ms"]);
+    let (all, of_upstream) = (all.as_f64().unwrap(), of_upstream.as_f64().unwrap());
+    assert!(all >= of_upstream && of_upstream > 0.0 && all < 60_000.0, "{all} {of_upstream}");
+    let time = line["time"].as_str().unwrap();
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{time}");
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_left_out() {
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0', protocols: [h1, h2]}}
+        routes: [{name: own, match: {path: /x}, reply: {body: hi}}]
+        ",
+    )
+    .start()
+    .await;
+    edge.client("web").h2().get("/x").await;
+    edge.get("/y").await;
+    let without = |absent: &[&str]| -> Vec<&str> {
+        FIELDS.into_iter().filter(|name| !absent.contains(name)).collect()
+    };
+    let line = edge.logged("the reply", |line| line["status"] == 200).await;
+    let unknown =
+        ["query", "cause", "upstream", "endpoint", "upstream_ms", "user_agent", "referer"];
+    assert_eq!(keys(&line), without(&unknown));
+    assert_eq!(line["protocol"], "HTTP/2.0");
+    let line = edge.logged("no route", |line| line["status"] == 404).await;
+    let unknown =
+        ["route", "query", "upstream", "endpoint", "upstream_ms", "user_agent", "referer"];
+    assert_eq!(keys(&line), without(&unknown));
+}
+
+#[tokio::test]
+async fn the_combined_format_is_that_of_other_servers() {
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0', protocols: [h1, h2]}}
+        routes: [{match: {path: /a/*}, reply: {status: 203, body: hello}}]
+        access_log: {format: combined, path: access.log}
+        ",
+    )
+    .start()
+    .await;
+    for client in [edge.client("web"), edge.client("web").h2()] {
+        client.get("/a/b?c=%20").await;
+        let request = client.request("HEAD", "/a/%22").header("referer", "http://r/");
+        request.header("user-agent", "say \"hi\" \\ ü").send().await;
+    }
+    edge.get("/none").await;
+    let lines = lines(&edge, 5).await;
+    let (times, rest): (Vec<_>, Vec<_>) = lines
+        .iter()
+        .map(|line| {
+            let (before, after) = line.split_once(" [").unwrap();
+            let (time, after) = after.split_once("] ").unwrap();
+            (time.to_owned(), format!("{before} [] {after}"))
+        })
+        .unzip();
+    for (version, expected) in [("1.1", &rest[..2]), ("2.0", &rest[2..4])] {
+        assert_eq!(
+            expected,
+            [
+                format!(r#"127.0.0.1 - - [] "GET /a/b?c=%20 HTTP/{version}" 203 5 "-" "-""#),
+                format!(
+                    r#"127.0.0.1 - - [] "HEAD /a/%22 HTTP/{version}" 203 0 "http://r/" "{}""#,
+                    r"say \x22hi\x22 \x5C \xC3\xBC"
+                ),
+            ]
+        );
+    }
+    assert!(rest[4].starts_with(r#"127.0.0.1 - - [] "GET /none HTTP/1.1" 404 "#), "{}", rest[4]);
+    for time in times {
+        let shape: String =
+            time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let month = &time[3..6];
+        assert_eq!(shape.replace(month, "Mon"), "00/Mon/0000:00:00:00 +0000", "{time}");
+    }
+}
+
+/// The lines of the file `access.log`, when it has so many.
+async fn lines(edge: &Edge, at_least: usize) -> Vec<String> {
+    let path = edge.file("access.log");
+    eventually(&format!("{at_least} lines in {}", path.display()), async || {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines: Vec<_> = whole.lines().map(str::to_owned).collect();
+        (lines.len() >= at_least).then_some(lines)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn lines_go_to_stdout_to_stderr_or_nowhere() {
+    for destination in ["stdout", "stderr", "off"] {
+        let edge = edge("routes: [reply: {}]\naccess_log: {path: $to}")
+            .with("to", destination)
+            .start()
+            .await;
+        edge.get("/seen").await;
+        let out: Option<&Output> = match destination {
+            "stdout" => Some(edge.stdout()),
+            "stderr" => Some(edge.stderr()),
+            _ => None,
+        };
+        if let Some(out) = out {
+            let line = out.line("/seen").await;
+            assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["status"], 200);
+        }
+        edge.signal(crate::support::Signal::SIGTERM);
+        let (stdout, stderr) = (edge.stdout().whole().await, edge.stderr().whole().await);
+        assert_eq!(stdout.contains("/seen"), destination == "stdout");
+        assert_eq!(stderr.contains("/seen"), destination == "stderr");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_seen_from_the_folder_of_the_document_and_only_added_to() {
+    let edge = edge("routes: [reply: {}]\naccess_log: {path: logs/access.log}")
+        .file("logs/access.log", "before\n")
+        .start()
+        .await;
+    edge.get("/seen").await;
+    let path = edge.file("logs/access.log");
+    let text = eventually("the line", async || {
+        fs::read_to_string(&path).ok().filter(|text| text.ends_with("}\n"))
+    })
+    .await;
+    assert!(text.starts_with("before\n{") && text.contains("/seen"), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_starts_nothing() {
+    let document = "routes: [reply: {}]\naccess_log: {format: json, path: none/access.log}";
+    let (code, said) = edge(document).fails_with().await;
+    assert_eq!(code, 1);
+    let said = said.lines().last().unwrap();
+    assert!(said.contains("falconer.yaml:2:34: the access log cannot be opened at `"), "{said}");
+    assert!(said.contains("/none/access.log`: No such file or directory"), "{said}");
+    assert!(said.ends_with("; name a file that this user may write"), "{said}");
+}
+
+#[tokio::test]
+async fn a_line_is_on_disk_within_a_second() {
+    let edge = edge("routes: [reply: {}]").start().await;
+    for n in 1..=3 {
+        edge.get("/").await;
+        let answered = Instant::now();
+        edge.access_log(n).await;
+        // The second, and as much again for a busy machine.
+        assert!(answered.elapsed() < Duration::from_secs(2), "{:?}", answered.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_made_anew() {
+    let edge = edge("routes: [reply: {}]").start().await;
+    edge.get("/old").await;
+    edge.access_log(1).await;
+    fs::rename(edge.file("access.log"), edge.file("access.log.1")).unwrap();
+    eventually("a line in the new file", async || {
+        edge.get("/new").await;
+        let text = fs::read_to_string(edge.file("access.log")).unwrap_or_default();
+        text.contains("/new").then_some(())
+    })
+    .await;
+    assert!(fs::read_to_string(edge.file("access.log.1")).unwrap().contains("/old"));
+}
+
+/// More than a pipe and the queue hold together.
+const FLOOD: usize = 12_000;
+
+#[tokio::test]
+async fn a_stalled_stdout_slows_no_request_and_what_is_lost_is_counted() {
+    let reading = Gate::new();
+    let edge = edge("routes: [reply: {}]\naccess_log: {path: stdout}")
+        .stdout_behind(&reading)
+        .start()
+        .await;
+    flood(&edge, FLOOD).await;
+    // A request among those that cannot be logged is as quick as any.
+    assert_eq!(edge.get("/late").await.status, 200);
+    let dropped = edge.metric("falconer_observe_access_log_dropped_total").await;
+    assert!(dropped > 0.0, "nothing was lost, so nothing stalled");
+    assert_eq!(edge.metric("falconer_route_requests_total").await, FLOOD as f64 + 1.0);
+
+    reading.open();
+    let kept = FLOOD + 1 - dropped as usize;
+    eventually("all lines that were kept", async || {
+        (edge.stdout().text().lines().count() >= kept).then_some(())
+    })
+    .await;
+    edge.get("/again").await;
+    edge.stdout().line("/again").await;
+    assert_eq!(edge.stdout().text().lines().count(), kept + 1);
+    assert_eq!(edge.metric("falconer_observe_access_log_dropped_total").await, dropped);
+}
+
+/// So many requests over four connections.
+async fn flood(edge: &Edge, count: usize) {
+    const BATCH: usize = 100;
+    let requests = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(BATCH);
+    let one = async || {
+        let mut raw = edge.raw("web").await;
+        for _ in 0..count / 4 / BATCH {
+            raw.write(&requests).await;
+            for _ in 0..BATCH {
+                assert_eq!(raw.response().await.status, 200);
+            }
+        }
+    };
+    within("the flood", futures::future::join_all([one(), one(), one(), one()])).await;
+}
+
+#[tokio::test]
+async fn what_is_queued_is_written_before_the_process_ends() {
+    let mut edge = edge("routes: [reply: {}]\naccess_log: {path: stdout}").start().await;
+    flood(&edge, 4_000).await;
+    edge.signal(crate::support::Signal::SIGTERM);
+    assert_eq!(edge.wait_exit().await, 0);
+    assert_eq!(edge.stdout().whole().await.lines().count(), 4_000);
+}
