@@ -88,12 +88,13 @@ impl ServeHttp for Admin {
         let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wants_json = accept.is_some_and(|accept| accept.contains("json"));
         let answer = self.answer(&request.method, request.uri.path(), wants_json);
+        let length = answer.body.len();
         let body = if request.method == Method::HEAD { String::new() } else { answer.body };
         let response = Response::builder()
             .status(answer.status)
             .header(header::CONTENT_TYPE, answer.kind)
             .header(header::CACHE_CONTROL, "no-store")
-            .header(header::CONTENT_LENGTH, body.len())
+            .header(header::CONTENT_LENGTH, length)
             .body(body.into_bytes());
         // Every part is valid, so the fallback never comes.
         response.unwrap_or_default()

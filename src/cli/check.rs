@@ -20,13 +20,13 @@ pub(super) fn check(args: &run::Args) -> ExitCode {
     if report::report(&read.diagnostics(further)) {
         return ExitCode::from(exit::PROBLEMS);
     }
-    println!(
-        "{} is sound: {}, {}, {}, {}",
-        file.display(),
+    let counts = [
         number(read.files(), "file"),
         number(document.listeners.len(), "listener"),
         number(document.routes.len(), "route"),
         number(document.upstreams.len(), "upstream"),
-    );
+    ];
+    let summary = format!("{} is sound: {}", file.display(), counts.join(", "));
+    report::tell(std::io::stdout(), summary);
     ExitCode::SUCCESS
 }

@@ -72,6 +72,6 @@ fn demonstrate(args: demo::Args) -> ExitCode {
 }
 
 fn failed(what: &str) -> ExitCode {
-    eprintln!("falconer: {what}");
+    report::tell(std::io::stderr(), format_args!("falconer: {what}"));
     ExitCode::from(exit::FAILED)
 }

@@ -44,8 +44,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 pub(super) fn start(read: &Read) -> ExitCode {
     let document = &read.document;
     let retained = Retained::new(Registry::new(), document.metrics.latency);
-    let state_dir = server::state_dir(document);
-    let (compiled, further) = compile(document, None, &retained, Some(&state_dir));
+    let state_dir = read.is_sound().then(|| server::state_dir(document));
+    let (compiled, further) = compile(document, None, &retained, state_dir.as_deref());
     let has_errors = report::report(&read.diagnostics(further));
     let Some(compiled) = compiled.filter(|_| !has_errors) else {
         return ExitCode::from(exit::PROBLEMS);

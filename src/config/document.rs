@@ -8,7 +8,7 @@ use super::tree::{Node, Step, Value};
 use super::words::WORDS;
 use super::{admin, env, server};
 use crate::expr::Template;
-use crate::value::{Diagnostic, OneOrMany, Position, Problem, Word};
+use crate::value::{Diagnostic, OneOrMany, Position, Problem, Severity, Word};
 use crate::{filter, listener, observe, route, tls, upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -168,6 +168,11 @@ impl Read {
             broken: checked.broken.clone(),
         };
         Self { document, hidden: checked.hidden, loaded, diagnostics }
+    }
+
+    /// Whether nothing in it keeps it from running, as far as reading tells.
+    pub fn is_sound(&self) -> bool {
+        self.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error)
     }
 
     /// Adds problems that were found later, and returns all in the order of the document.

@@ -34,7 +34,9 @@ impl Place {
         if self == Self::Query || literal.contains('?') {
             return Self::Query;
         }
-        let begins_authority = |before: &str| before.is_empty() || before.ends_with(':');
+        // A slash before it makes it a path with a URL in it.
+        let is_scheme = |before: &str| before.ends_with(':') && !before.contains('/');
+        let begins_authority = |before: &str| before.is_empty() || is_scheme(before);
         match (self, literal.split_once("//")) {
             (Self::Start, Some((before, behind))) if begins_authority(before) => {
                 Self::Authority.after(behind)

@@ -12,7 +12,7 @@ use crate::route::table::{Spec, shadowed};
 use crate::route::{self, Matcher, Route, Table, Target};
 use crate::tls::{self, Certificate, Source};
 use crate::upstream::Upstream;
-use crate::value::{Diagnostic, Problem};
+use crate::value::{Diagnostic, Problem, Severity};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::path::Path;
@@ -51,15 +51,18 @@ pub fn compile(
     state_dir: Option<&Path>,
 ) -> (Option<Compiled>, Vec<Diagnostic>) {
     let mut compiler = Compiler { document, retained, diagnostics: Vec::new() };
-    let certificates = compiler.certificates(state_dir);
-    let listeners = compiler.listeners(&certificates);
+    for name in document.names("listeners") {
+        retained.number(name);
+    }
     compiler.addresses();
-    let upstreams = compiler.upstreams();
     compiler.references();
+    let upstreams = compiler.upstreams();
     let filters = compiler.filters(&document.filters);
     let routes = compiler.routes(&upstreams, &filters);
-    let is_sound = compiler.diagnostics.iter().all(|d| d.severity != crate::value::Severity::Error);
-    let compiled = is_sound.then(|| {
+    // Last, because it writes, and a document with problems leaves no trace.
+    let certificates = compiler.certificates(state_dir);
+    let listeners = compiler.listeners(&certificates);
+    let compiled = compiler.is_sound().then(|| {
         let (specs, routes): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
         let names = retained.names();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
@@ -82,13 +85,21 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
+    fn is_sound(&self) -> bool {
+        self.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error)
+    }
+
     fn fail(&mut self, steps: &[Step], problem: Problem) {
         self.diagnostics.push(self.document.error(steps, problem));
     }
 
     fn certificates(&mut self, state_dir: Option<&Path>) -> IndexMap<String, Certificate> {
         let mut certificates = IndexMap::new();
-        for (name, Placed { value, steps }) in &self.document.certificates {
+        let is_made = |(_, placed): &(&String, &Placed<tls::Config>)| {
+            matches!(placed.value.source(), Ok(Source::SelfSigned(_)))
+        };
+        let (made, given): (Vec<_>, Vec<_>) = self.document.certificates.iter().partition(is_made);
+        for (name, Placed { value, steps }) in given.into_iter().chain(made) {
             let loaded = match value.source() {
                 Ok(Source::Files { chain, key }) => {
                     let faults = |faults: Vec<tls::Fault>| {
@@ -99,7 +110,7 @@ impl Compiler<'_> {
                     Certificate::load(chain, key).map_err(faults).ok()
                 }
                 Ok(Source::SelfSigned(names)) => {
-                    let made = match state_dir {
+                    let made = match state_dir.filter(|_| self.is_sound()) {
                         Some(folder) => {
                             Certificate::self_signed(names, &folder.join("certificates"))
                         }
@@ -123,9 +134,6 @@ impl Compiler<'_> {
         certificates: &IndexMap<String, Certificate>,
     ) -> IndexMap<String, Entry> {
         let mut entries = IndexMap::new();
-        for name in self.document.names("listeners") {
-            self.retained.number(name);
-        }
         let document = self.document;
         for (name, Placed { value, steps }) in &document.listeners {
             let tls = match &value.tls {

@@ -20,7 +20,7 @@ async fn every_document_in_the_documentation_is_sound() {
             checked += 1;
         }
     }
-    assert!(checked >= 8, "only {checked} documents were found");
+    assert!(checked >= 7, "only {checked} documents were found");
 }
 
 fn pages() -> Vec<PathBuf> {

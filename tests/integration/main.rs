@@ -9,6 +9,7 @@
     reason = "a test may fail, may wait, and has no consumer"
 )]
 
+mod commands;
 mod docs;
 mod ending;
 mod failures;

@@ -14,6 +14,7 @@ async fn probes_answer_in_text_and_readiness_in_json_on_request() {
         assert_eq!(response.header("cache-control"), Some("no-store"));
         let head = admin.request("HEAD", path).send().await;
         assert_eq!((head.status, head.text().as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-length"), response.header("content-length"), "{path}");
     }
     let request = admin.request("GET", "/readyz").header("accept", "application/json");
     let response = request.send().await;

@@ -1,6 +1,6 @@
 //! Limits that are off, and what holds all the same.
 
-use super::{GET, limited, limited_before};
+use super::{limited, limited_before};
 use crate::support::{Reply, allow_descriptors, origin};
 
 #[tokio::test]

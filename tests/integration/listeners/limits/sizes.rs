@@ -1,6 +1,6 @@
 //! Sizes: of heads, targets and bodies.
 
-use super::{GET, clients, limited, limited_before};
+use super::{clients, limited, limited_before};
 use crate::support::{Reply, edge, origin};
 
 #[tokio::test]
