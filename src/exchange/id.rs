@@ -23,7 +23,9 @@ impl RequestId {
         let since = arrived.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut random = [0; 10];
         fastrand::fill(&mut random);
-        Self::Own(Builder::from_unix_timestamp_millis(since.as_millis() as u64, &random).into_uuid())
+        Self::Own(
+            Builder::from_unix_timestamp_millis(since.as_millis() as u64, &random).into_uuid(),
+        )
     }
 
     /// The id a trusted proxy sent, if it is short and printable.

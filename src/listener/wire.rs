@@ -28,6 +28,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Above this, pending output and the new slice leave in one vectored write instead of a copy.
 const COALESCE: usize = 8 * 1024;
+/// What is read at once of a request while its response flows: less than the engine reads at once
+/// of the response. It does not read from the endpoint while it writes to it, and an endpoint that
+/// sends as much as it gets would come to wait for us while we wait for it.
+const DUPLEX: usize = 16 * 1024;
 /// What a client may send ahead of its turn before we stop reading.
 const AHEAD: usize = 16 * 1024;
 
@@ -185,7 +189,7 @@ impl<S: Transport> Wire<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        ready!(self.poll_some(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
         let taken = self.framing.admit(read);
         self.refuse_malformed()?;
@@ -199,6 +203,18 @@ impl<S: Transport> Wire<S> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "malformed chunks"));
         }
         Ok(())
+    }
+
+    /// Reads as much as there is, or less while the endpoint sends too.
+    fn poll_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !matches!(self.arrival.watch.phase(), Phase::Body | Phase::Tunnel) {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(buf.remaining().min(DUPLEX)));
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        buf.advance(read);
+        Poll::Ready(Ok(()))
     }
 
     /// Pending output and a large slice, without copying the slice.

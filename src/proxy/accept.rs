@@ -60,6 +60,9 @@ fn read(
     let host = host(request, is_h2)?;
     let target =
         request.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if is_h2 && !is_sound(request, &target) {
+        return Err(Cause::BadRequest);
+    }
     let empty = HeaderValue::from_static("");
     let target = Target::new(target, host.as_ref().unwrap_or(&empty)).ok_or(Cause::BadRequest)?;
     let is_upgrade = hop::upgrade(request).is_some();
@@ -70,6 +73,14 @@ fn read(
     let client = Client::of(connection, &request.headers);
     hop::strip_nominated(request);
     Ok(Accepted { client, target, host, is_upgrade })
+}
+
+/// What the listener has refused on HTTP/1 already, and no HTTP/1 endpoint may get: a target that
+/// cannot be one there, and a length that is told twice.
+fn is_sound(request: &RequestHeader, target: &PathAndQuery) -> bool {
+    let is_asterisk = target == "*" && request.method != Method::OPTIONS;
+    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    target.as_str().is_ascii() && !is_asterisk && lengths.nth(1).is_none()
 }
 
 /// The host that was asked for; the absolute form of a target becomes the origin form.

@@ -56,7 +56,7 @@ pub(super) async fn request(
         // The engine passes no 100 on from HTTP/2, so the client gets it from us.
         if let ServerSession::H1(client) = session.as_downstream_mut() {
             client.set_close_on_response_before_downstream_finish(false);
-            client.write_continue_response().await?;
+            client.write_continue_response().await.map_err(|error| error.into_down())?;
             client.set_close_on_response_before_downstream_finish(true);
         }
     }

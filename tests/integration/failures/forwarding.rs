@@ -7,7 +7,8 @@ use std::net::TcpListener;
 
 /// An edge whose upstream has this one endpoint, or several.
 async fn before(endpoints: impl Display) -> Edge {
-    let upstream = "upstreams: {app: {endpoints: [$app], timeouts: {connect: 300ms, response: 300ms, idle: 500ms}}}";
+    let timeouts = "{connect: 1s, response: 1s, idle: 1s}";
+    let upstream = format!("upstreams: {{app: {{endpoints: [$app], timeouts: {timeouts}}}}}");
     let routes = "routes: [{name: only, upstream: app, limits: {body_size: 1GiB}}]";
     edge(&format!("{LISTENERS}\n{upstream}\n{routes}\n"))
         .with("limits", "{}")

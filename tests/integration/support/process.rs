@@ -2,8 +2,8 @@
 
 use super::reply::Gate;
 use super::{DEADLINE, within};
-pub use nix::sys::signal::Signal;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;

@@ -1,21 +1,24 @@
 //! Which endpoint gets a request, and which the next attempt.
 
 use super::endpoints;
-use crate::support::{Certificate, Gate, Reply, edge, origin};
+use crate::support::{Certificate, Gate, Reply, edge, eventually, origin};
 use std::collections::HashMap;
 
 #[tokio::test]
 async fn weights_are_exact_over_a_cycle_and_come_in_no_bursts() {
     let [a, b, c] = [(); 3].map(|()| origin().reply("/", "hello"));
     let (a, b, c) = (a.start().await, b.start().await, c.start().await);
-    let edge = edge("upstreams: {app: {endpoints: [{url: $a, weight: 10}, {url: $b, weight: 2}, {url: $c, weight: 2}]}}")
-        .with("a", &a)
-        .with("b", &b)
-        .with("c", &c)
-        .start()
-        .await;
+    let document = "
+        upstreams:
+          app:
+            endpoints: [{url: $a, weight: 10}, {url: $b, weight: 2}, {url: $c, weight: 2}]
+        ";
+    let edge = edge(document).with("a", &a).with("b", &b).with("c", &c).start().await;
+    // Over one connection, so that the access log keeps their order.
+    let mut h1 = edge.raw("web").await;
     for _ in 0..21 {
-        assert_eq!(edge.get("/").await, "hello");
+        h1.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(h1.response().await, "hello");
     }
     let lines = edge.access_log(21).await;
     let cycle = [&a, &a, &b, &a, &c, &a, &a].map(|origin| origin.endpoint());
@@ -80,9 +83,7 @@ async fn least_request_avoids_a_busy_endpoint() {
         .start()
         .await;
     let others = async {
-        while a.hits() + b.hits() == 0 {
-            tokio::task::yield_now().await;
-        }
+        eventually("the held request", async || (a.hits() + b.hits() == 1).then_some(())).await;
         let (busy, idle) = if a.hits() == 1 { (&a, &b) } else { (&b, &a) };
         for _ in 0..20 {
             assert_eq!(edge.get("/").await, "hello");
@@ -136,7 +137,6 @@ async fn a_failed_connect_goes_to_the_next_endpoint() {
     }
     let failed = format!("{{endpoint=\"{bad}\",cause=\"upstream_connect_refused\"}}");
     assert_eq!(edge.metric(&format!("falconer_upstream_failures_total{failed}")).await, 6.0);
-    assert_eq!(edge.metric("falconer_upstream_connects_total{upstream=\"app\"}").await, 1.0);
 }
 
 #[tokio::test]

@@ -82,8 +82,10 @@ async fn a_connection_that_was_closed_while_idle_is_not_used_again() {
             .with("protocol", protocol)
             .start()
             .await;
+        // What was sent on HTTP/2 while the end was on its way may be lost, and POST not sent again.
+        let method = if protocol == "h1" { "POST" } else { "GET" };
         for n in 1..4 {
-            assert_eq!(edge.request("POST", "/").body("some").send().await, "hello", "{protocol}");
+            assert_eq!(edge.request(method, "/").send().await, "hello", "{protocol}");
             app.until("an end", |seen| seen.connections == n && seen.open == 0).await;
         }
     }
@@ -111,7 +113,8 @@ async fn no_connection_is_used_beyond_its_age() {
         let edge = edge(document).with("app", &app).with("protocol", protocol).start().await;
         eventually("a third connection", async || {
             assert_eq!(edge.get("/").await, "hello");
-            (app.connections() == 3).then_some(())
+            settled(&edge).await;
+            (app.connections() >= 3).then_some(())
         })
         .await;
         assert!(app.hits() > 3, "{protocol}: no connection was used again");

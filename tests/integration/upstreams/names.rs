@@ -1,6 +1,7 @@
 //! Endpoints that are names.
 
-use crate::support::{edge, origin};
+use crate::support::{Origin, edge, origin};
+use std::net::TcpListener;
 
 #[tokio::test]
 async fn a_name_is_resolved() {
@@ -18,9 +19,8 @@ async fn a_name_is_resolved() {
 
 #[tokio::test]
 async fn every_address_of_a_name_is_used() {
+    let Some((four, six)) = on_one_port().await else { return };
     // Names below `localhost` stand for both loopback addresses, whatever the hosts file says.
-    let four = origin().reply("/", "four").start().await;
-    let six = origin().at(format!("[::1]:{}", four.port())).reply("/", "six").start().await;
     let edge = edge("upstreams: {app: {endpoints: [\"http://app.localhost:$port\"]}}")
         .with("port", four.port())
         .start()
@@ -29,6 +29,21 @@ async fn every_address_of_a_name_is_used() {
         assert_eq!(edge.get("/").await.status, 200);
     }
     assert_eq!((four.hits(), six.hits()), (3, 3));
+}
+
+/// Origins on both loopback addresses; none on a machine without IPv6.
+async fn on_one_port() -> Option<(Origin, Origin)> {
+    loop {
+        let six = TcpListener::bind("[::1]:0").ok()?;
+        let port = six.local_addr().unwrap().port();
+        if TcpListener::bind(("127.0.0.1", port)).is_err() {
+            continue;
+        }
+        drop(six);
+        let four = origin().at(format!("127.0.0.1:{port}")).reply("/", "four");
+        let six = origin().at(format!("[::1]:{port}")).reply("/", "six");
+        return Some((four.start().await, six.start().await));
+    }
 }
 
 #[tokio::test]

@@ -136,9 +136,9 @@ async fn a_silent_tunnel_is_closed() {
 #[tokio::test]
 async fn a_tunnel_may_be_silent_for_longer_than_a_response() {
     let app = origin().answer("/", Reply::websocket()).start().await;
-    let edge = waiting(&app, "h1", "response: 1s, idle: 1s, tunnel: 20s").await;
+    let edge = waiting(&app, "h1", "response: 2s, idle: 2s, tunnel: 20s").await;
     let mut socket = edge.client("web").websocket("/", &[]).await.unwrap();
-    echoes(&mut socket, 2, Duration::from_secs(2)).await;
+    echoes(&mut socket, 2, Duration::from_secs(3)).await;
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn an_endpoint_that_does_not_take_the_request_is_given_up() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_not_waited_for() {
     for protocol in PROTOCOLS {
-        for (idle, response) in [("20s", "300ms"), ("100ms", "400ms")] {
+        for (idle, response) in [("20s", "300ms"), ("400ms", "900ms")] {
             let app = origin().speaking(protocol).hanging().start().await;
             let timeouts = format!("response: {response}, idle: {idle}");
             let edge = waiting(&app, protocol, &timeouts).await;
@@ -93,9 +93,9 @@ async fn an_answer_that_takes_too_long_is_not_waited_for() {
 #[tokio::test]
 async fn an_answer_may_take_longer_than_silence_may_last() {
     for protocol in PROTOCOLS {
-        let late = Reply::ok("late").after(Duration::from_millis(900));
+        let late = Reply::ok("late").after(Duration::from_millis(1500));
         let app = origin().speaking(protocol).answer("/", late).start().await;
-        let edge = waiting(&app, protocol, "response: 20s, idle: 200ms").await;
+        let edge = waiting(&app, protocol, "response: 20s, idle: 500ms").await;
         for client in PROTOCOLS {
             let web = edge.client("web").speaking(client);
             assert_eq!(web.get("/").await, "late", "{client} to {protocol}");
@@ -190,13 +190,13 @@ async fn a_client_that_stalls_its_upload_gets_408() {
 async fn the_timeouts_of_a_route_win() {
     let gate = Gate::new();
     let app = origin()
-        .answer("/slow", Reply::ok("slow").after(Duration::from_millis(600)))
+        .answer("/slow", Reply::ok("slow").after(Duration::from_millis(1200)))
         .answer("/held", super::held(&gate))
         .answer("/half", Reply::ok("half").header("Content-Length", 8))
         .start()
         .await;
     let document = "
-        upstreams: {app: {endpoints: [$app], timeouts: {response: 200ms, idle: 20s}}}
+        upstreams: {app: {endpoints: [$app], timeouts: {response: 500ms, idle: 20s}}}
         routes:
           - {match: {path: /slow}, upstream: app, timeouts: {response: 20s}}
           - {match: {path: /half}, upstream: app, timeouts: {idle: 300ms}}
