@@ -31,8 +31,11 @@ async fn taken(client: &Client, line: &str, headers: &[(&str, &str)]) -> String 
     if response.status == 200 { response.text() } else { response.status.to_string() }
 }
 
+/// A request line, header fields, and what the route answers.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// Asks over HTTP/1 and HTTP/2, and expects the same of both.
-async fn expect(edge: &Edge, cases: &[(&str, &[(&str, &str)], &str)]) {
+async fn expect(edge: &Edge, cases: &[Case<'_>]) {
     for client in [edge.client("web"), edge.client("web").h2()] {
         for (line, headers, expected) in cases {
             assert_eq!(taken(&client, line, headers).await, *expected, "{line} {headers:?}");
