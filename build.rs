@@ -8,6 +8,10 @@ fn main() {
     let commit = commit.and_then(|output| String::from_utf8(output.stdout).ok());
     let commit = commit.as_deref().map_or("unknown", str::trim);
     println!("cargo::rustc-env=FALCONER_COMMIT={commit}");
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/refs/heads");
+    // A path that does not exist would mean: compile anew each time.
+    for path in ["build.rs", ".git/HEAD", ".git/refs/heads"] {
+        if std::path::Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
 }

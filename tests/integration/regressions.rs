@@ -38,7 +38,8 @@ async fn a_client_that_takes_its_request_back_at_once_is_gone_and_we_are_not_at_
     );
     let edge = edge.start().await;
     let cancel = frame(3, 0, 1, &8_u32.to_be_bytes());
-    edge.raw("web").await.write([http2(&GET, END), cancel].concat()).await;
+    let mut raw = edge.raw("web").await;
+    raw.write([http2(&GET, END), cancel].concat()).await;
 
     let line = edge.access_log(1).await.swap_remove(0);
     assert_eq!((&line["status"], &line["cause"]), (&499.into(), &"client_closed".into()), "{line}");

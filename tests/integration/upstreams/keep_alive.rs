@@ -82,7 +82,7 @@ async fn a_connection_that_was_closed_while_idle_is_not_used_again() {
             .with("protocol", protocol)
             .start()
             .await;
-        // What was sent on HTTP/2 while the end was on its way may be lost, and POST not sent again.
+        // What is sent on HTTP/2 while the end is on its way may be lost; a POST is not sent twice.
         let method = if protocol == "h1" { "POST" } else { "GET" };
         for n in 1..4 {
             assert_eq!(edge.request(method, "/").send().await, "hello", "{protocol}");

@@ -28,7 +28,8 @@ async fn every_address_of_a_name_is_used() {
     for _ in 0..6 {
         assert_eq!(edge.get("/").await.status, 200);
     }
-    assert_eq!((four.hits(), six.hits()), (3, 3));
+    // The turns begin anew when the addresses are learned, which may be during the first requests.
+    assert!(four.hits() >= 2 && six.hits() >= 2, "{} and {}", four.hits(), six.hits());
 }
 
 /// Origins on both loopback addresses; none on a machine without IPv6.
