@@ -256,7 +256,8 @@ impl Compiler<'_> {
                 }
             };
             for key in ["filters", "redirect"] {
-                self.captures(matcher.names(), &below(steps, key), "the path of this route");
+                let lacking = "the path of this route does not capture";
+                self.captures(matcher.names(), &below(steps, key), lacking);
             }
             captured.extend_from_slice(matcher.names());
             let Some(target) = target else { continue };
@@ -279,7 +280,7 @@ impl Compiler<'_> {
             routes.push((spec, (Arc::new(route), steps)));
         }
         if document.is_whole() && routes.len() == document.count("routes") {
-            self.captures(&captured, &[Step::Key("filters".into())], "the path of no route");
+            self.captures(&captured, &["filters".into()], "the path of no route captures");
         }
         let specs: Vec<Spec> = routes.iter().map(|(spec, _)| spec.clone()).collect();
         for (loser, winner) in shadowed(&specs) {
@@ -325,14 +326,14 @@ impl Compiler<'_> {
     }
 
     /// Names that templates below a place take from the path must be captured by it.
-    fn captures(&mut self, captured: &[String], steps: &[Step], path: &str) {
+    fn captures(&mut self, captured: &[String], steps: &[Step], lacking: &str) {
         for Placed { value, steps } in self.document.templates(steps) {
             for variable in value.variables() {
                 let Variable::PathCapture(name) = variable else { continue };
                 if captured.iter().any(|known| **known == **name) {
                     continue;
                 }
-                let what = format!("{path} captures no `{name}`");
+                let what = format!("{lacking} `{name}`");
                 let remedy = match (nearest(name, captured.iter().map(String::as_str)), captured) {
                     (Some(near), _) => format!("did you mean `{{path.{near}}}`?"),
                     (None, []) => format!("capture it, as in `path: \"/{{{name}}}\"`"),
