@@ -3,7 +3,7 @@
 //! The engine makes the request's context deep inside its own future. The listener runs that
 //! future inside [`Arrival::scope`], so that the context finds its connection and its watch.
 
-use super::{Connection, Watch};
+use super::{Connection, Uplink, Watch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch::Receiver;
@@ -19,6 +19,8 @@ pub struct Arrival {
     pub connection: Arc<Connection>,
     /// The timeouts of the exchange.
     pub watch: Watch,
+    /// The way of the request's body.
+    pub uplink: Uplink,
     /// Becomes true when the process drains.
     pub drain: Receiver<bool>,
     /// Whether a request of it reached the hooks; the rest was refused by the engine.
@@ -33,6 +35,7 @@ impl Arrival {
         Arc::new(Self {
             connection,
             watch: Watch::default(),
+            uplink: Uplink::default(),
             drain,
             entered: AtomicBool::new(false),
             broken: AtomicBool::new(false),

@@ -8,6 +8,7 @@ mod id;
 mod page;
 mod reply;
 mod target;
+mod uplink;
 mod watch;
 
 pub use arrival::Arrival;
@@ -17,6 +18,7 @@ pub use connection::{Connection, Entrance, Limits, Tls};
 pub use id::RequestId;
 pub use reply::Reply;
 pub use target::Target;
+pub use uplink::{Gate, Uplink};
 pub use watch::{Phase, Timer, Watch};
 
 use http::StatusCode;

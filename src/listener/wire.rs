@@ -10,7 +10,7 @@ use self::leave::Leaving;
 use super::body::Framing;
 use super::idle::Slot;
 use super::transport::Transport;
-use crate::exchange::{Arrival, Phase, Timer};
+use crate::exchange::{Arrival, Gate, Phase, Timer};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
@@ -28,10 +28,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Above this, pending output and the new slice leave in one vectored write instead of a copy.
 const COALESCE: usize = 8 * 1024;
-/// What is read at once of a request while its response flows: less than the engine reads at once
-/// of the response. It does not read from the endpoint while it writes to it, and an endpoint that
-/// sends as much as it gets would come to wait for us while we wait for it.
-const DUPLEX: usize = 16 * 1024;
 /// What a client may send ahead of its turn before we stop reading.
 const AHEAD: usize = 16 * 1024;
 
@@ -51,6 +47,7 @@ pub(super) struct Wire<S: Transport> {
     is_h2: bool,
     leaving: Leaving,
     timer: Timer,
+    gate: Gate,
     arrival: Arc<Arrival>,
     tls: Option<Arc<SslDigest>>,
 }
@@ -72,6 +69,7 @@ impl<S: Transport> Wire<S> {
             is_h2: false,
             leaving: Leaving::No,
             timer: Timer::default(),
+            gate: Gate::default(),
             arrival,
             tls,
         })
@@ -108,6 +106,7 @@ impl<S: Transport> Wire<S> {
     pub(super) fn begin(&mut self, framing: Framing, rest: BytesMut) {
         self.ahead = rest;
         self.framing = framing;
+        self.gate.reset();
     }
 
     /// Makes it the stream of an HTTP/2 connection whose first bytes were read already.
@@ -205,14 +204,17 @@ impl<S: Transport> Wire<S> {
         Ok(())
     }
 
-    /// Reads as much as there is, or less while the endpoint sends too.
+    /// Reads as much as the endpoint will take.
     fn poll_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !matches!(self.arrival.watch.phase(), Phase::Body | Phase::Tunnel) {
+        if self.is_h2 {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(buf.remaining().min(DUPLEX)));
+        ready!(self.io.poll_readable(cx))?;
+        let most = ready!(self.gate.poll(&self.arrival.uplink, cx));
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(buf.remaining().min(most)));
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
         let read = part.filled().len();
+        self.gate.pass(read);
         buf.advance(read);
         Poll::Ready(Ok(()))
     }

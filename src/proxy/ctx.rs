@@ -9,6 +9,7 @@ use crate::upstream::{Picked, Tried};
 use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -52,6 +53,8 @@ pub(super) struct Accepted {
 pub(super) struct Attempt {
     pub(super) picked: Picked,
     pub(super) started: Instant,
+    /// The number of its connection.
+    pub(super) descriptor: RawFd,
     /// When the response was complete.
     pub(super) ended: Option<Instant>,
 }

@@ -102,7 +102,7 @@ pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Option<Cause> {
         return ctx.cause;
     }
     if let Some(phase) = ctx.watch().and_then(|watch| watch.overdue()) {
-        return Some(of_silence(phase));
+        return Some(of_silence(phase, ctx));
     }
     Some(match error.esource() {
         ErrorSource::Upstream => of_upstream(error, session),
@@ -123,8 +123,10 @@ fn is_answered(error: &Error, ctx: &Ctx) -> bool {
     is_of_request && ctx.attempt.as_ref().is_some_and(|attempt| attempt.ended.is_some())
 }
 
-fn of_silence(phase: Phase) -> Cause {
+fn of_silence(phase: Phase, ctx: &Ctx) -> Cause {
+    let is_blocked = ctx.arrival.as_ref().is_some_and(|arrival| arrival.uplink.is_blocked());
     match phase {
+        Phase::Request if is_blocked => Cause::UpstreamTimeoutRequest,
         Phase::Request => Cause::RequestBodyTimeout,
         Phase::Response | Phase::Idle => Cause::UpstreamTimeoutResponse,
         Phase::Body => Cause::UpstreamTimeoutIdle,

@@ -13,8 +13,9 @@ use std::time::Instant;
 
 /// Counts an exchange and sends its record to the access log.
 pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx, access: &Sender) {
-    if let Some(watch) = ctx.watch() {
-        watch.reset();
+    if let Some(arrival) = &ctx.arrival {
+        arrival.watch.reset();
+        arrival.uplink.close();
     }
     let cause = cause(session, error, ctx);
     let written = session.response_written().map(|head| head.status.as_u16());

@@ -12,7 +12,11 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
+use std::os::fd::RawFd;
 use std::time::Instant;
+
+/// A body up to this length is sent without looking whether the endpoint takes it.
+const SMALL: u64 = 16 * 1024;
 
 /// Picks the endpoint of the next attempt.
 pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
@@ -25,7 +29,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     };
     ctx.cause = None;
     ctx.attempts += 1;
-    let mut attempt = Attempt { picked, started: Instant::now(), ended: None };
+    let mut attempt = Attempt { picked, started: Instant::now(), descriptor: -1, ended: None };
     let peer = attempt.picked.take_peer();
     ctx.attempt = Some(attempt);
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
@@ -40,9 +44,10 @@ fn follows(session: &mut Session, ctx: &Ctx) -> Follows {
 }
 
 /// Counts a connection that is there.
-pub(super) fn connected(ctx: &mut Ctx, reused: bool) {
-    if let Some(attempt) = &ctx.attempt {
+pub(super) fn connected(ctx: &mut Ctx, reused: bool, descriptor: RawFd) {
+    if let Some(attempt) = &mut ctx.attempt {
         attempt.picked.connected(reused);
+        attempt.descriptor = descriptor;
     }
 }
 
@@ -74,6 +79,9 @@ pub(super) async fn request(
         request,
         &Outgoing { host, stripped_prefix: ctx.stripped_prefix.as_deref() },
     )?;
+    if !is_sent {
+        open_way(request, ctx);
+    }
     if let Some(watch) = ctx.watch() {
         if is_sent || accepted.is_upgrade {
             watch.set(Phase::Response, Some(route.timeouts.response.0));
@@ -82,6 +90,21 @@ pub(super) async fn request(
         }
     }
     Ok(())
+}
+
+/// Shows the body its way. One that fits the smallest of buffers needs to know none.
+fn open_way(request: &RequestHeader, ctx: &Ctx) {
+    let length = request.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let (Some(arrival), Some(attempt)) = (&ctx.arrival, &ctx.attempt) else { return };
+    if length.is_some_and(|length: u64| length <= SMALL) || ctx.is_upgrade() {
+        return;
+    }
+    if request.version == Version::HTTP_2 {
+        arrival.uplink.by_stream();
+    } else {
+        arrival.uplink.by_descriptor(attempt.descriptor);
+    }
 }
 
 /// A piece of the request's body passes.

@@ -71,11 +71,11 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
-        _fd: RawFd,
+        descriptor: RawFd,
         _digest: Option<&Digest>,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        forward::connected(ctx, reused);
+        forward::connected(ctx, reused, descriptor);
         Ok(())
     }
 

@@ -84,7 +84,10 @@ pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &m
 
 /// A piece of the body passes.
 pub(super) fn body(end: bool, ctx: &mut Ctx) {
-    ctx.touch();
+    if let Some(arrival) = &ctx.arrival {
+        arrival.watch.touch();
+        arrival.uplink.answered();
+    }
     if end {
         complete(ctx);
     }

@@ -5,6 +5,7 @@
 //! to an endpoint on the same machine this happens to one upgrade in fifty. So the first read
 //! after a write yields, and the channel is looked at.
 
+use crate::exchange::Arrival;
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::ext;
@@ -13,6 +14,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, Result};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,14 +28,27 @@ pub(super) struct Connector;
 impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
         let socket: Box<dyn VirtualSocket> = match address {
-            SocketAddr::Inet(address) => Box::new(Socket::new(ext::connect(address, None).await?)),
+            SocketAddr::Inet(address) => {
+                let io = ext::connect(address, None).await?;
+                show(io.as_fd());
+                Box::new(Socket::new(io))
+            }
             SocketAddr::Unix(address) => {
                 let path = address.as_pathname();
                 let path = path.ok_or_else(|| Error::new(ErrorType::ConnectError))?;
-                Box::new(Socket::new(ext::connect_uds(path).await?))
+                let io = ext::connect_uds(path).await?;
+                show(io.as_fd());
+                Box::new(Socket::new(io))
             }
         };
         Ok(Stream::from(VirtualSocketStream::new(socket)))
+    }
+}
+
+/// Shows the exchange the way of its tunnel: the engine will not know the number of the socket.
+fn show(socket: BorrowedFd<'_>) {
+    if let Some(arrival) = Arrival::current() {
+        arrival.uplink.by_socket(socket);
     }
 }
 
