@@ -3,7 +3,7 @@
 //! On HTTP/1 the watch lives in the IO type; here many exchanges share one. Whatever the engine
 //! waits for on this stream, an overdue watch ends the wait with an error.
 
-use crate::exchange::{Arrival, Timer};
+use crate::exchange::{Arrival, Gate, Timer, Uplink};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream as Messages;
@@ -19,35 +19,88 @@ use pingora::{Error, ErrorType, Result};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How long a client may take to see that the rest of its request is not wanted.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A stream and the watch over its exchange.
 pub(super) struct Stream {
     inner: HttpSession,
     arrival: Arc<Arrival>,
     timer: Timer,
+    upload: Upload,
 }
 
 impl Stream {
     pub(super) fn new(inner: HttpSession, arrival: Arc<Arrival>) -> Self {
-        Self { inner, arrival, timer: Timer::default() }
+        Self { inner, arrival, timer: Timer::default(), upload: Upload::default() }
     }
 }
 
-/// What the engine left unfinished the client must not take for whole.
 impl Drop for Stream {
     fn drop(&mut self) {
+        // What the engine left unfinished the client must not take for whole.
         self.inner.shutdown();
+        if !self.inner.is_body_done() {
+            self.linger();
+        }
+    }
+}
+
+impl Stream {
+    /// Keeps an answered stream for a client that still sends. Held by nobody it is reset at once,
+    /// and with the reset some clients (curl 7) lose the answer before it.
+    fn linger(&mut self) {
+        let Some(mut answer) = self.inner.take_response_body_writer() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let left = poll_fn(|cx| answer.poll_reset(cx));
+            let _ = tokio::time::timeout(LINGER, left).await;
+        });
+    }
+}
+
+/// The request's body on its way.
+#[derive(Default)]
+struct Upload {
+    gate: Gate,
+    /// What was read and may not go yet.
+    held: Bytes,
+}
+
+impl Upload {
+    /// The next piece, when the endpoint will take it.
+    async fn piece(&mut self, from: &mut HttpSession, uplink: &Uplink) -> Result<Option<Bytes>> {
+        if self.held.is_empty() {
+            match from.read_body_bytes().await? {
+                Some(piece) if !piece.is_empty() => self.held = piece,
+                nothing => return Ok(nothing),
+            }
+        }
+        let most = tokio::select! {
+            biased;
+            most = poll_fn(|cx| self.gate.poll(uplink, cx)) => most,
+            left = from.read_body_or_idle(true) => return left,
+        };
+        let piece = self.held.split_to(most.min(self.held.len()));
+        self.gate.pass(piece.len());
+        Ok(Some(piece))
     }
 }
 
 /// Awaits something of the inner session unless the watch is overdue first.
 macro_rules! watched {
-    ($error:ident, $self:ident, $inner:ident => $future:expr) => {{
-        let Self { inner: $inner, arrival, timer } = $self;
+    ($error:ident, $self:ident, $inner:ident => $future:expr) => {
+        watched!($error, $self, $inner, _upload, _arrival => $future)
+    };
+    ($error:ident, $self:ident, $inner:ident, $upload:ident, $arrival:ident => $future:expr) => {{
+        let Self { inner: $inner, upload: $upload, arrival: $arrival, timer } = $self;
+        let watch = &$arrival.watch;
         tokio::select! {
             biased;
             done = $future => done,
-            () = poll_fn(|cx| timer.poll(&arrival.watch, cx)) => {
+            () = poll_fn(|cx| timer.poll(watch, cx)) => {
                 Error::e_explain(ErrorType::$error, "the exchange is overdue")
             }
         }
@@ -65,7 +118,7 @@ impl Session for Stream {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        watched!(ReadTimedout, self, inner => inner.read_body_bytes())
+        watched!(ReadTimedout, self, inner, upload, arrival => upload.piece(inner, &arrival.uplink))
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
@@ -128,7 +181,7 @@ impl Session for Stream {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.inner.is_body_done()
+        self.upload.held.is_empty() && self.inner.is_body_done()
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -140,7 +193,10 @@ impl Session for Stream {
     }
 
     async fn read_body_or_idle(&mut self, is_done: bool) -> Result<Option<Bytes>> {
-        watched!(ReadTimedout, self, inner => inner.read_body_or_idle(is_done))
+        if is_done || self.is_body_done() {
+            return watched!(ReadTimedout, self, inner => inner.read_body_or_idle(true));
+        }
+        self.read_body_bytes().await
     }
 
     fn body_bytes_sent(&self) -> usize {

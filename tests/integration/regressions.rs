@@ -1,6 +1,6 @@
 //! Bugs that were there once.
 
-use crate::support::{Reply, edge, origin};
+use crate::support::{Reply, edge, origin, tool};
 use std::time::Duration;
 
 /// An HTTP/2 frame.
@@ -120,4 +120,21 @@ async fn a_client_that_sends_on_for_a_while_still_reads_why_it_was_refused() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(raw.response().await.status, 413);
+}
+
+#[tokio::test]
+async fn curl_reads_over_http_2_that_its_upload_is_too_large() {
+    let edge = edge(
+        "
+        listeners:
+          web: {address: '127.0.0.1:0', protocols: [h2], limits: {body_size: 10}}
+        routes: [{reply: {status: 200, body: hello}}]
+        ",
+    );
+    let edge = edge.file("upload", vec![b'x'; 10 << 20]).start().await;
+    let upload = format!("@{}", edge.file("upload").display());
+    let status = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"];
+    let url = edge.url("/");
+    let request = ["--http2-prior-knowledge", "--data-binary", &upload, &url];
+    assert_eq!(tool("curl", &[&status[..], &request].concat()).await.well(), "413");
 }

@@ -1,11 +1,12 @@
 //! Large bodies pass in bounded memory, and nobody's slowness makes the edge buffer.
 
 use super::{By, To, before, ways};
-use crate::support::{Edge, Feed, Gate, Reply, Seen, eventually};
+use crate::support::{Edge, Feed, Gate, Reply, Seen, Upload, eventually};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::task::JoinHandle;
 
 const MIB: u64 = 1024 * 1024;
 /// What a body of any length may cost the process.
@@ -145,6 +146,46 @@ async fn a_client_that_does_not_read_holds_the_endpoint_back() {
     }
 }
 
+/// Writes a body beside the test, and counts.
+fn writing(mut up: Upload, pieces: Vec<Bytes>) -> (JoinHandle<Upload>, Arc<AtomicU64>) {
+    let written = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&written);
+    let task = tokio::spawn(async move {
+        for piece in pieces {
+            up.write(piece).await;
+            counter.fetch_add(PIECE as u64, Ordering::Relaxed);
+        }
+        up.finish().await;
+        up
+    });
+    (task, written)
+}
+
+#[tokio::test]
+async fn bodies_flow_both_ways_at_once_though_the_client_begins_late_to_read() {
+    for (by, to) in ways() {
+        let (pieces, expected) = body(TOTAL);
+        let origin = to.origin().before_body().answer("/", Reply::echo());
+        let origin = origin.status("/warm", 200).start().await;
+        let edge = warm(to, &origin).await;
+        let before = edge.process().resident();
+
+        let flow = by.client(&edge).request("POST", "/").chunked().open().await;
+        let (up, mut down) = flow.split();
+        let (writing, written) = writing(up, pieces);
+        let held = settled("the client to be held back", || written.load(Ordering::Relaxed)).await;
+        assert!(held < ON_ITS_WAY, "{by:?} {to:?}: {} MiB were sent", held / MIB);
+
+        assert_eq!(down.head().await.status, 200);
+        let mut hash = Sha256::new();
+        down.rest(|piece| hash.update(piece)).await.unwrap();
+        assert_eq!(format!("{:x}", hash.finalize()), expected, "{by:?} {to:?}");
+        writing.await.unwrap();
+        let grown = edge.process().peak().saturating_sub(before);
+        assert!(grown < BOUND, "{by:?} {to:?}: grew by {} MiB", grown / MIB);
+    }
+}
+
 #[tokio::test]
 async fn an_endpoint_that_does_not_read_holds_the_client_back() {
     for (by, to) in ways() {
@@ -155,21 +196,10 @@ async fn an_endpoint_that_does_not_read_holds_the_client_back() {
         let edge = edge.upstream(if to == To::H2 { "protocol: h2" } else { "" }).start().await;
         let before = edge.process().resident();
 
-        let mut flow = by.client(&edge).request("POST", "/").chunked().open().await;
-        let written = Arc::new(AtomicU64::new(0));
-        let writing = tokio::spawn({
-            let written = Arc::clone(&written);
-            async move {
-                for piece in pieces {
-                    flow.write(piece).await;
-                    written.fetch_add(PIECE as u64, Ordering::Relaxed);
-                }
-                flow.finish().await;
-                assert_eq!(flow.head().await.status, 200);
-            }
-        });
-        let sent = || written.load(Ordering::Relaxed);
-        let held = settled("the client to be held back", sent).await;
+        let flow = by.client(&edge).request("POST", "/").chunked().open().await;
+        let (up, mut down) = flow.split();
+        let (writing, written) = writing(up, pieces);
+        let held = settled("the client to be held back", || written.load(Ordering::Relaxed)).await;
         assert!(held < ON_ITS_WAY, "{by:?} {to:?}: {} MiB were sent", held / MIB);
         let grown = edge.process().peak().saturating_sub(before);
         assert!(grown < BOUND, "{by:?} {to:?}: grew by {} MiB", grown / MIB);
@@ -178,6 +208,7 @@ async fn an_endpoint_that_does_not_read_holds_the_client_back() {
         let whole = |seen: &Seen| seen.requests.first().is_some_and(|r| r.complete);
         origin.until("a whole body", whole).await;
         writing.await.unwrap();
+        assert_eq!(down.head().await.status, 200);
         let request = origin.request().await;
         assert_eq!((request.length, request.sha256()), (TOTAL, expected), "{by:?} {to:?}");
     }

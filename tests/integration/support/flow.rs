@@ -1,20 +1,36 @@
 //! One exchange piece by piece, in whatever version its client speaks.
 
 use super::client::Request;
-use super::h2::{Exchange, H2};
+use super::h2::{Exchange, H2, next_piece, read_trailers, write};
 use super::raw::Raw;
 use super::response::{Response, read_head};
-use super::wire::{Framing, Headers, chunk, last_chunk};
+use super::wire::{Framing, Headers, Reader, Writer, chunk, last_chunk};
 use super::within;
 use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{RecvStream, SendStream};
 
 /// An exchange that the test takes step by step. Dropped, it is a client that leaves: on HTTP/1
 /// the connection closes, on HTTP/2 the stream is reset.
-pub struct Flow(Side);
+pub struct Flow {
+    up: Upload,
+    down: Download,
+}
 
-enum Side {
-    H1 { raw: Raw, method: String, chunked: bool, framing: Option<Framing>, trailers: Headers },
-    H2 { exchange: Exchange, connection: H2 },
+/// The request's side of a [`Flow`].
+pub enum Upload {
+    /// By this version.
+    H1 { writer: Writer, chunked: bool },
+    /// By this version.
+    H2(SendStream<Bytes>),
+}
+
+/// The response's side of a [`Flow`].
+pub enum Download {
+    /// By this version.
+    H1 { reader: Reader, method: String, framing: Option<Framing>, trailers: Headers },
+    /// By this version.
+    H2 { response: Option<ResponseFuture>, body: Option<RecvStream>, connection: H2 },
 }
 
 impl Flow {
@@ -24,71 +40,36 @@ impl Flow {
             let mut connection = request.client.open_h2().await;
             let ended = !chunked && request.headers.one("content-length").is_none();
             let head = connection.head(&request);
-            let exchange = connection.begin(head, ended).await;
-            return Self(Side::H2 { exchange, connection });
+            let Exchange { response, send, body } = connection.begin(head, ended).await;
+            let down = Download::H2 { response, body, connection };
+            return Self { up: Upload::H2(send), down };
         }
-        let mut raw = request.client.raw().await;
-        raw.write(request.head()).await;
+        let Raw { reader, mut writer, .. } = request.client.raw().await;
+        let sent = within("a head to be sent", writer.write(&request.head())).await;
+        sent.expect("the connection takes a head");
         let (method, trailers) = (request.method, Headers::default());
-        Self(Side::H1 { raw, method, chunked, framing: None, trailers })
+        let down = Download::H1 { reader, method, framing: None, trailers };
+        Self { up: Upload::H1 { writer, chunked }, down }
     }
 
     /// Sends bytes of the body, as fast as the peer takes them.
     pub async fn write(&mut self, bytes: impl Into<Bytes>) {
-        let bytes = bytes.into();
-        match &mut self.0 {
-            Side::H1 { raw, chunked: true, .. } => raw.write(chunk(&bytes)).await,
-            Side::H1 { raw, .. } => raw.write(bytes).await,
-            Side::H2 { exchange, .. } => exchange.write(bytes, false).await,
-        }
+        self.up.write(bytes).await;
     }
 
     /// Ends the body.
     pub async fn finish(&mut self) {
-        match &mut self.0 {
-            Side::H1 { raw, chunked: true, .. } => {
-                raw.write(last_chunk(&Headers::default())).await;
-            }
-            Side::H1 { .. } => {}
-            Side::H2 { exchange, .. } => exchange.write(Bytes::new(), true).await,
-        }
+        self.up.finish().await;
     }
 
     /// The head of the answer, as soon as it comes.
     pub async fn head(&mut self) -> Response {
-        match &mut self.0 {
-            Side::H1 { raw, method, framing, .. } => {
-                let read = within("a head", read_head(&mut raw.reader, method)).await;
-                let (response, framed) = read.unwrap_or_else(|broken| panic!("{broken:?}"));
-                *framing = Some(framed);
-                response
-            }
-            Side::H2 { exchange, .. } => {
-                let head = exchange.head().await;
-                Response {
-                    status: head.status().as_u16(),
-                    version: "HTTP/2.0".to_owned(),
-                    headers: Headers::from(head.headers()),
-                    ..Response::default()
-                }
-            }
-        }
+        self.down.head().await
     }
 
     /// The next bytes of the answer's body, after [`Self::head`]; `None` at its proper end.
     pub async fn piece(&mut self) -> Option<Result<Bytes, String>> {
-        match &mut self.0 {
-            Side::H1 { raw, framing, trailers, .. } => {
-                let framing = framing.as_mut().expect("the head was read");
-                let piece = raw.reader.piece(framing, trailers);
-                let piece = within("a piece of the body", piece).await;
-                piece.map_err(|e| e.to_string()).transpose()
-            }
-            Side::H2 { exchange, .. } => {
-                let piece = exchange.piece().await?;
-                Some(piece.map_err(|e| e.to_string()))
-            }
-        }
+        self.down.piece().await
     }
 
     /// Reads until so many bytes have come, and gives them.
@@ -102,6 +83,100 @@ impl Flow {
     }
 
     /// Reads the rest of the body, piece by piece; an error says how it broke off.
+    pub async fn rest(&mut self, take: impl FnMut(&[u8])) -> Result<(), String> {
+        self.down.rest(take).await
+    }
+
+    /// What came after the body, when [`Self::piece`] has given `None`.
+    pub async fn trailers(&mut self) -> Headers {
+        self.down.trailers().await
+    }
+
+    /// Its two sides, to take at the same time.
+    pub fn split(self) -> (Upload, Download) {
+        (self.up, self.down)
+    }
+
+    /// Ends the whole connection at once, as a client that is gone.
+    pub fn vanish(self) {
+        if let Download::H2 { connection, .. } = self.down {
+            connection.abort();
+        }
+    }
+}
+
+impl Upload {
+    /// Sends bytes of the body, as fast as the peer takes them.
+    pub async fn write(&mut self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        let written = within("a piece of the body to be sent", async {
+            match self {
+                Self::H1 { writer, chunked: true } => Ok(writer.write(&chunk(&bytes)).await?),
+                Self::H1 { writer, .. } => Ok(writer.write(&bytes).await?),
+                Self::H2(send) => write(send, bytes, false).await.map_err(std::io::Error::other),
+            }
+        });
+        written.await.expect("the connection takes bytes");
+    }
+
+    /// Ends the body.
+    pub async fn finish(&mut self) {
+        match self {
+            Self::H1 { writer, chunked: true } => {
+                let end = writer.write(&last_chunk(&Headers::default())).await;
+                end.expect("the connection takes the end");
+            }
+            Self::H1 { .. } => {}
+            Self::H2(send) => {
+                let end = write(send, Bytes::new(), true).await;
+                end.expect("the stream takes the end");
+            }
+        }
+    }
+}
+
+impl Download {
+    /// The head of the answer, as soon as it comes.
+    pub async fn head(&mut self) -> Response {
+        match self {
+            Self::H1 { reader, method, framing, .. } => {
+                let read = within("a head", read_head(reader, method)).await;
+                let (response, framed) = read.unwrap_or_else(|broken| panic!("{broken:?}"));
+                *framing = Some(framed);
+                response
+            }
+            Self::H2 { response, body, .. } => {
+                let awaited = response.take().expect("the head was not read before");
+                let (head, stream) = within("a head", awaited).await.expect("a head").into_parts();
+                *body = Some(stream);
+                Response {
+                    status: head.status.as_u16(),
+                    version: "HTTP/2.0".to_owned(),
+                    headers: Headers::from(&head.headers),
+                    ..Response::default()
+                }
+            }
+        }
+    }
+
+    /// The next bytes of the answer's body, after [`Self::head`]; `None` at its proper end.
+    pub async fn piece(&mut self) -> Option<Result<Bytes, String>> {
+        let read = "the head was read";
+        match self {
+            Self::H1 { reader, framing, trailers, .. } => {
+                let piece = reader.piece(framing.as_mut().expect(read), trailers);
+                let piece = within("a piece of the body", piece).await;
+                piece.map_err(|e| e.to_string()).transpose()
+            }
+            Self::H2 { body, .. } => {
+                let piece = next_piece(body.as_mut().expect(read));
+                let piece = within("a piece of the body", piece).await?;
+                Some(piece.map_err(|e| e.to_string()))
+            }
+        }
+    }
+
+    /// Reads the rest of the body, piece by piece; an error says how it broke off.
     pub async fn rest(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), String> {
         while let Some(piece) = self.piece().await {
             take(&piece?);
@@ -111,17 +186,9 @@ impl Flow {
 
     /// What came after the body, when [`Self::piece`] has given `None`.
     pub async fn trailers(&mut self) -> Headers {
-        match &mut self.0 {
-            Side::H1 { trailers, .. } => std::mem::take(trailers),
-            Side::H2 { exchange, .. } => exchange.trailers().await,
-        }
-    }
-
-    /// Ends the whole connection at once, as a client that is gone.
-    pub fn vanish(self) {
-        match self.0 {
-            Side::H1 { raw, .. } => drop(raw),
-            Side::H2 { connection, .. } => connection.abort(),
+        match self {
+            Self::H1 { trailers, .. } => std::mem::take(trailers),
+            Self::H2 { body, .. } => read_trailers(body.as_mut().expect("the head was read")).await,
         }
     }
 }

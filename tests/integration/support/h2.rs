@@ -127,9 +127,9 @@ impl H2 {
 
 /// One request by HTTP/2 and its answer.
 pub struct Exchange {
-    response: Option<ResponseFuture>,
-    send: SendStream<Bytes>,
-    body: Option<RecvStream>,
+    pub(super) response: Option<ResponseFuture>,
+    pub(super) send: SendStream<Bytes>,
+    pub(super) body: Option<RecvStream>,
 }
 
 impl Exchange {
@@ -163,22 +163,12 @@ impl Exchange {
     /// The next bytes of the answer's body, after [`Self::head`]; `None` at its proper end.
     pub async fn piece(&mut self) -> Option<Result<Bytes, h2::Error>> {
         let body = self.body.as_mut().expect("the head was read");
-        loop {
-            let piece = within("a piece of the body", body.data()).await?;
-            let length = piece.as_ref().map_or(0, Bytes::len);
-            let _ = body.flow_control().release_capacity(length);
-            // An empty frame says nothing but that the body may end.
-            if piece.is_err() || length > 0 {
-                return Some(piece);
-            }
-        }
+        within("a piece of the body", next_piece(body)).await
     }
 
     /// What came after the body, when [`Self::piece`] has given `None`.
     pub async fn trailers(&mut self) -> Headers {
-        let body = self.body.as_mut().expect("the head was read");
-        let trailers = within("the trailers", body.trailers()).await.expect("a proper end");
-        trailers.as_ref().map(Headers::from).unwrap_or_default()
+        read_trailers(self.body.as_mut().expect("the head was read")).await
     }
 
     /// The whole answer; a broken one fails the test.
@@ -225,6 +215,25 @@ async fn read_response(
         }
         Err(e) => Err(Broken::InBody(Box::new(response), e.to_string())),
     }
+}
+
+/// The next bytes of a body; `None` at its proper end.
+pub(super) async fn next_piece(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
+    loop {
+        let piece = body.data().await?;
+        let length = piece.as_ref().map_or(0, Bytes::len);
+        let _ = body.flow_control().release_capacity(length);
+        // An empty frame says nothing but that the body may end.
+        if piece.is_err() || length > 0 {
+            return Some(piece);
+        }
+    }
+}
+
+/// What came after a body, when [`next_piece`] has given `None`.
+pub(super) async fn read_trailers(body: &mut RecvStream) -> Headers {
+    let trailers = within("the trailers", body.trailers()).await.expect("a proper end");
+    trailers.as_ref().map(Headers::from).unwrap_or_default()
 }
 
 /// Sends bytes as fast as the peer's window opens; `last` ends the body.

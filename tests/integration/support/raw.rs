@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// A raw HTTP/1 connection.
 pub struct Raw {
     pub(super) reader: Reader,
-    writer: Writer,
+    pub(super) writer: Writer,
     /// What the TLS handshake agreed on.
     pub agreed: Option<Agreed>,
 }

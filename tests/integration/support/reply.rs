@@ -25,6 +25,8 @@ pub(super) enum Body {
     Fed(Feed),
     /// These bytes are the whole answer, head included.
     Wire(Bytes),
+    /// The request's body, as it comes.
+    Echo,
     /// Upgraded, and every message comes back.
     WebSocket,
     /// Upgraded to a protocol of this name, and every byte comes back.
@@ -78,6 +80,11 @@ impl Reply {
     /// A reset instead of an answer.
     pub fn reset() -> Self {
         Self::wire(Bytes::new()).then_reset()
+    }
+
+    /// Sends the request's body back as it comes, from an origin that answers `before_body`.
+    pub fn echo() -> Self {
+        Self { body: Body::Echo, ..Self::new(200) }
     }
 
     /// Becomes a WebSocket that sends back every message.

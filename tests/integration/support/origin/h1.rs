@@ -92,6 +92,10 @@ async fn exchange(
 ) -> (Reply, Result<()>) {
     if serving.script.before_body {
         let reply = serving.reply(&record.request());
+        if matches!(reply.body, Body::Echo) {
+            let echoed = echo_body(reader, writer, head, record).await;
+            return (reply, echoed);
+        }
         let both = async {
             let body = read_body(reader, head, record, serving);
             tokio::try_join!(body, answer(writer, head, &reply))
@@ -133,6 +137,23 @@ async fn read_body(
     Ok(())
 }
 
+async fn echo_body(
+    reader: &mut Reader,
+    writer: &mut Writer,
+    head: &Head,
+    record: &Record,
+) -> Result<()> {
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+    let mut framing = head.framing(Framing::Length(0))?;
+    let mut trailers = Headers::default();
+    while let Some(piece) = reader.piece(&mut framing, &mut trailers).await? {
+        record.piece(&piece);
+        writer.write(&chunk(&piece)).await?;
+    }
+    record.complete(trailers);
+    writer.write(&last_chunk(&Headers::default())).await
+}
+
 async fn answer(writer: &mut Writer, request: &Head, reply: &Reply) -> Result<()> {
     for (status, headers) in &reply.interim {
         writer.write(format!("HTTP/1.1 {status} Interim\r\n{headers}\r\n").as_bytes()).await?;
@@ -145,6 +166,7 @@ async fn answer(writer: &mut Writer, request: &Head, reply: &Reply) -> Result<()
     match &reply.body {
         Body::Wire(bytes) => writer.write(bytes).await,
         Body::WebSocket | Body::Tunnel(_) => writer.write(&head).await,
+        Body::Echo => panic!("this reply needs an origin that answers before the body"),
         Body::Whole(_) | Body::Fed(_) if bodiless => writer.write(&head).await,
         Body::Whole(bytes) if !chunked => writer.write(&[&head, &bytes[..]].concat()).await,
         Body::Whole(bytes) => {

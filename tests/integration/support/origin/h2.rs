@@ -47,11 +47,15 @@ async fn exchange(
     let done = if serving.script.before_body {
         let reply = serving.reply(&record.request());
         let closing = reply.ending == Ending::Close;
-        let both = async {
-            let body = read_body(&mut body, &record, &serving);
-            tokio::try_join!(body, answer(&mut respond, reply))
-        };
-        both.await.map(|_| closing)
+        if matches!(reply.body, Body::Echo) {
+            echo_body(&mut body, &mut respond, &record).await.map(|()| false)
+        } else {
+            let both = async {
+                let body = read_body(&mut body, &record, &serving);
+                tokio::try_join!(body, answer(&mut respond, reply))
+            };
+            both.await.map(|_| closing)
+        }
     } else {
         match read_body(&mut body, &record, &serving).await {
             Ok(()) => {
@@ -99,6 +103,24 @@ async fn read_body(
     Ok(())
 }
 
+async fn echo_body(
+    body: &mut RecvStream,
+    respond: &mut SendResponse<Bytes>,
+    record: &Record,
+) -> Result<(), h2::Error> {
+    let mut send = respond.send_response(http::Response::new(()), false)?;
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        let length = piece.len();
+        record.piece(&piece);
+        write(&mut send, piece, false).await?;
+        // The client may send as much as it has got back.
+        body.flow_control().release_capacity(length)?;
+    }
+    record.complete(Headers::default());
+    write(&mut send, Bytes::new(), true).await
+}
+
 /// Sends the answer; an error says that the peer reset the stream.
 async fn answer(respond: &mut SendResponse<Bytes>, reply: Reply) -> Result<(), h2::Error> {
     tokio::select! {
@@ -142,8 +164,8 @@ async fn answer(respond: &mut SendResponse<Bytes>, reply: Reply) -> Result<(), h
             }
             write(&mut send, Bytes::new(), last).await?;
         }
-        Body::Wire(_) | Body::WebSocket | Body::Tunnel(_) => {
-            panic!("this reply goes over HTTP/1 only")
+        Body::Wire(_) | Body::WebSocket | Body::Tunnel(_) | Body::Echo => {
+            panic!("this reply goes over HTTP/1 only, or before the body")
         }
     }
     if reply.ending == Ending::Reset {
