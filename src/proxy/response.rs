@@ -96,5 +96,6 @@ pub(super) fn body(end: bool, ctx: &mut Ctx) {
 fn complete(ctx: &mut Ctx) {
     if let Some(attempt) = &mut ctx.attempt {
         attempt.ended = Some(Instant::now());
+        attempt.picked.answered();
     }
 }

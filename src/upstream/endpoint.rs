@@ -77,7 +77,7 @@ impl Endpoint {
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { endpoint: Arc::clone(self), has_ended: false }
     }
 
     /// Attempts that have begun and not ended.
@@ -128,18 +128,28 @@ fn timeout(field: &str) -> Option<u32> {
 /// One attempt in flight at an endpoint.
 #[must_use = "the attempt ends when the guard is dropped"]
 #[derive(Debug)]
-pub struct InFlight(Arc<Endpoint>);
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+    has_ended: bool,
+}
 
 impl InFlight {
     /// The endpoint of the attempt.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// Ends the attempt before the guard is dropped: the endpoint has done its part.
+    pub fn end(&mut self) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.endpoint.in_flight.fetch_sub(1, Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.end();
     }
 }
 
@@ -202,6 +212,11 @@ mod tests {
         assert_eq!((second.endpoint().in_flight(), endpoint.requests()), (1, 2));
         drop(second);
         assert_eq!((endpoint.in_flight(), endpoint.requests()), (0, 2));
+        let mut third = endpoint.begin();
+        third.end();
+        assert_eq!(endpoint.in_flight(), 0);
+        drop(third);
+        assert_eq!(endpoint.in_flight(), 0);
     }
 
     #[test]

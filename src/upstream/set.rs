@@ -149,6 +149,12 @@ impl Picked {
         self.in_flight.endpoint()
     }
 
+    /// Says that the response is complete: for the endpoint the attempt is over, however slowly the
+    /// client reads.
+    pub fn answered(&mut self) {
+        self.in_flight.end();
+    }
+
     /// Says that a connection is there.
     pub fn connected(&self, reused: bool) {
         if reused {
