@@ -5,9 +5,9 @@
 //! piece only when writing it will not block: over HTTP/1 the endpoint's socket tells; an HTTP/2
 //! stream tells nobody its window, and there the response has the right of way instead.
 
+use arc_swap::ArcSwapOption;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
-use parking_lot::Mutex;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -27,37 +27,32 @@ const QUIET: u8 = 2;
 /// Pieces of the response after which one of the request goes in any case.
 const PATIENCE: u32 = 64;
 
-/// The way to the endpoint of the current attempt.
+/// The way to the endpoint of the current attempt, if something is known of it.
 #[derive(Debug, Default)]
-pub struct Uplink {
-    way: Mutex<Way>,
-    /// Pieces of responses that passed.
+pub struct Uplink(ArcSwapOption<Way>);
+
+#[derive(Debug)]
+struct Way {
+    /// The connection, if it is this exchange's alone; else a stream of HTTP/2.
+    socket: Option<OwnedFd>,
+    /// Pieces of the response that passed.
     answered: AtomicU32,
     is_blocked: AtomicBool,
-}
-
-#[derive(Clone, Debug, Default)]
-enum Way {
-    /// Nothing is known of it.
-    #[default]
-    Open,
-    /// A connection of its own.
-    Socket(Arc<OwnedFd>),
-    /// A stream of a connection.
-    Stream,
 }
 
 impl Uplink {
     /// The way is a stream of an HTTP/2 connection.
     pub fn by_stream(&self) {
-        *self.way.lock() = Way::Stream;
+        self.open(None);
     }
 
     /// The way is a connection of its own. Holds a duplicate of it until [`Uplink::close`].
     pub fn by_socket(&self, socket: BorrowedFd<'_>) {
         // Without a descriptor to spare it goes as it goes.
-        let way = socket.try_clone_to_owned().map_or(Way::Open, |own| Way::Socket(Arc::new(own)));
-        *self.way.lock() = way;
+        match socket.try_clone_to_owned() {
+            Ok(own) => self.open(Some(own)),
+            Err(_) => self.close(),
+        }
     }
 
     /// As [`Uplink::by_socket`], for a connection of which only the number is known. It must be
@@ -74,24 +69,33 @@ impl Uplink {
 
     /// A piece of the response passed.
     pub fn answered(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(way) = &*self.0.load() {
+            way.answered.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether the body waits for the endpoint, and not for the client.
     pub fn is_blocked(&self) -> bool {
-        self.is_blocked.load(Ordering::Relaxed)
+        self.0.load().as_ref().is_some_and(|way| way.is_blocked.load(Ordering::Relaxed))
     }
 
     /// The exchange is over.
     pub fn close(&self) {
-        *self.way.lock() = Way::Open;
-        self.is_blocked.store(false, Ordering::Relaxed);
+        self.0.store(None);
+    }
+
+    fn open(&self, socket: Option<OwnedFd>) {
+        let (answered, is_blocked) = (AtomicU32::new(0), AtomicBool::new(false));
+        self.0.store(Some(Arc::new(Way { socket, answered, is_blocked })));
     }
 }
 
-/// What lets a request's body pass piece by piece.
+/// What lets a request's body pass piece by piece. Boxed, because few bodies need it.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct Gate(Option<Box<Passing>>);
+
+#[derive(Debug, Default)]
+struct Passing {
     blocked: Option<TcpStream>,
     /// Bytes that passed.
     passed: usize,
@@ -103,29 +107,29 @@ pub struct Gate {
 impl Gate {
     /// Begins another body.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        self.0 = None;
     }
 
     /// Ready when a piece may go, with its greatest length. Ask when there is one.
     pub fn poll(&mut self, uplink: &Uplink, cx: &mut Context<'_>) -> Poll<usize> {
-        let way = uplink.way.lock().clone();
-        match way {
-            Way::Open => Poll::Ready(PIECE),
-            Way::Socket(socket) => {
-                let piece = self.poll_socket(&socket, cx);
-                uplink.is_blocked.store(piece.is_pending(), Ordering::Relaxed);
-                piece
-            }
-            Way::Stream => self.poll_quiet(uplink, cx),
-        }
+        let Some(way) = &*uplink.0.load() else { return Poll::Ready(PIECE) };
+        let passing = self.0.get_or_insert_default();
+        let Some(socket) = &way.socket else { return passing.poll_quiet(way, cx) };
+        let piece = passing.poll_socket(socket, cx);
+        way.is_blocked.store(piece.is_pending(), Ordering::Relaxed);
+        piece
     }
 
     /// So many bytes went.
     pub fn pass(&mut self, length: usize) {
-        self.passed = self.passed.saturating_add(length);
+        if let Some(passing) = &mut self.0 {
+            passing.passed = passing.passed.saturating_add(length);
+        }
     }
+}
 
-    fn poll_socket(&mut self, socket: &Arc<OwnedFd>, cx: &mut Context<'_>) -> Poll<usize> {
+impl Passing {
+    fn poll_socket(&mut self, socket: &OwnedFd, cx: &mut Context<'_>) -> Poll<usize> {
         while !is_writable(socket.as_fd()) {
             let blocked = match self.blocked.take() {
                 Some(blocked) => blocked,
@@ -146,11 +150,11 @@ impl Gate {
     }
 
     /// Looks again and again whether the response moves; each look lets the engine move it.
-    fn poll_quiet(&mut self, uplink: &Uplink, cx: &mut Context<'_>) -> Poll<usize> {
+    fn poll_quiet(&mut self, way: &Way, cx: &mut Context<'_>) -> Poll<usize> {
         if self.passed < WINDOW {
             return Poll::Ready(WINDOW - self.passed);
         }
-        let answered = uplink.answered.load(Ordering::Relaxed);
+        let answered = way.answered.load(Ordering::Relaxed);
         if answered != self.answered {
             self.waited = self.waited.saturating_add(answered.wrapping_sub(self.answered));
             self.answered = answered;
@@ -252,6 +256,7 @@ mod tests {
     fn a_response_without_end_leaves_a_turn_to_the_request() {
         let (uplink, mut gate) = (Uplink::default(), Gate::default());
         uplink.by_stream();
+        assert!(now(&mut gate, &uplink).is_ready());
         gate.pass(WINDOW);
         let turn = (0..=PATIENCE).position(|_| {
             uplink.answered();
