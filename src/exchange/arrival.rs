@@ -27,6 +27,8 @@ pub struct Arrival {
     entered: AtomicBool,
     /// Whether a response broke off, so that the connection must not end like a complete one.
     broken: AtomicBool,
+    /// Whether a response was given to the client whole.
+    answered: AtomicBool,
 }
 
 impl Arrival {
@@ -39,6 +41,7 @@ impl Arrival {
             drain,
             entered: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
         })
     }
 
@@ -60,6 +63,16 @@ impl Arrival {
     /// Whether a request reached the hooks since this was last asked.
     pub fn take_entered(&self) -> bool {
         self.entered.swap(false, Ordering::Relaxed)
+    }
+
+    /// Says that the stream's response is whole; on HTTP/1 the hooks see it.
+    pub fn answers(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the stream's response is whole.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Says that a response broke off half-way.

@@ -74,6 +74,11 @@ impl Uplink {
         }
     }
 
+    /// Whether the way is a stream of an HTTP/2 connection.
+    pub fn is_stream(&self) -> bool {
+        self.0.load().as_ref().is_some_and(|way| way.socket.is_none())
+    }
+
     /// Whether the body waits for the endpoint, and not for the client.
     pub fn is_blocked(&self) -> bool {
         self.0.load().as_ref().is_some_and(|way| way.is_blocked.load(Ordering::Relaxed))

@@ -4,6 +4,7 @@
 //! activity in either direction starts it anew. The proxy sets phases and tells of activity; our
 //! downstream IO asks whether the exchange is overdue whenever it is polled, and fails then.
 
+use super::Arrival;
 use nix::time::{ClockId, clock_gettime};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -12,6 +13,8 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 const NEVER: u64 = u64::MAX;
+/// How long after its time an exchange is taken for one that nobody looks after.
+const UNNOTICED: Duration = Duration::from_secs(1);
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub enum Phase {
     Body,
     /// Either side of an upgraded connection.
     Tunnel,
+    /// The client, to take a reply of ours.
+    Reply,
 }
 
 impl Phase {
@@ -36,6 +41,7 @@ impl Phase {
             2 => Self::Response,
             3 => Self::Body,
             4 => Self::Tunnel,
+            5 => Self::Reply,
             _ => Self::Idle,
         }
     }
@@ -125,11 +131,25 @@ pub struct Timer {
 impl Timer {
     /// Ready when the watch is overdue.
     pub fn poll(&mut self, watch: &Watch, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_after(watch, Duration::ZERO, cx)
+    }
+
+    /// Ready when the watch of an exchange has been overdue for a while and nobody asked it; with
+    /// the phase it was in. Only an exchange whose uplink is a stream can come to that.
+    pub fn poll_unnoticed(&mut self, arrival: &Arrival, cx: &mut Context<'_>) -> Poll<Phase> {
+        if !arrival.uplink.is_stream() {
+            return Poll::Pending;
+        }
+        self.poll_after(&arrival.watch, UNNOTICED, cx).map(|()| arrival.watch.phase())
+    }
+
+    fn poll_after(&mut self, watch: &Watch, grace: Duration, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let due = watch.due();
             if due == NEVER {
                 return Poll::Pending;
             }
+            let due = due.saturating_add(grace.as_millis() as u64);
             let now = now();
             if now >= due {
                 watch.expire();

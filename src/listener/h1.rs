@@ -7,6 +7,7 @@ use super::body::Framing;
 use super::head::{self, PREFACE, Scan};
 use super::running::Listener;
 use super::transport::Transport;
+use super::watchdog;
 use super::wire::Wire;
 use crate::exchange::Cause;
 use bytes::{Buf, BytesMut};
@@ -69,7 +70,14 @@ where
         let arrival = wire.arrival().clone();
         arrival.watch.reset();
         let served = exchange(&listener.app, wire, head, settings.take(), &arrival.drain);
-        let served = arrival.clone().scope(served).await;
+        let served = arrival.clone().scope(served);
+        let served = match watchdog::guard(served, &arrival).await {
+            Ok(served) => served,
+            Err(cause) => {
+                listener.count_refused(&arrival.connection, cause, "HTTP/1.1");
+                return None;
+            }
+        };
         if !arrival.take_entered() {
             // The engine's parser refused what ours let pass, and answered 400 itself.
             listener.count_refused(&arrival.connection, Cause::BadRequest, "HTTP/1.1");

@@ -4,8 +4,9 @@ use super::accept::in_time;
 use super::running::Listener;
 use super::stream::Stream;
 use super::transport::Transport;
+use super::watchdog;
 use super::wire::Wire;
-use crate::exchange::{Arrival, Cause};
+use crate::exchange::{Arrival, Cause, Phase};
 use bytes::Bytes;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
@@ -24,6 +25,8 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 /// Response bytes a stream buffers before its writer waits.
 const SEND_BUFFER: usize = 256 * 1024;
+/// How long a leaving client may take for what was answered.
+const LINGER_MOST: Duration = Duration::from_secs(30);
 /// Malformed streams after which a connection is ended.
 const MALFORMED: u32 = 32;
 
@@ -52,6 +55,16 @@ where
     active.idle_for(Some(Duration::ZERO)).await;
 }
 
+/// How far a connection has come in leaving.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    /// Exchanges are open.
+    Busy,
+    /// None is.
+    Quiet,
+}
+
 type Accepting = h2::server::Connection<EngineStream, Bytes>;
 
 async fn accept<A>(
@@ -65,22 +78,31 @@ async fn accept<A>(
 {
     let mut drain = arrival.drain.clone();
     let mut malformed = 0;
-    let mut is_leaving = false;
+    let mut leaving = Leaving::No;
     loop {
-        let patience = if is_leaving { Some(listener.idle_grace) } else { listener.keep_alive };
+        let patience = match leaving {
+            Leaving::No => listener.keep_alive,
+            Leaving::Busy => Some(Duration::ZERO),
+            Leaving::Quiet => Some(LINGER_MOST),
+        };
         let accepted = tokio::select! {
             biased;
-            _ = drain.wait_for(|stop| *stop), if !is_leaving => None,
+            _ = drain.wait_for(|stop| *stop), if leaving == Leaving::No => None,
             accepted = HttpSession::from_h2_conn(&mut h2, digest.clone()) => Some(accepted),
             () = active.idle_for(patience) => None,
         };
         match accepted {
-            None if is_leaving => return,
-            None => {
+            None if leaving == Leaving::No => {
                 // GOAWAY for new streams; those that are open, or on their way, are served.
                 h2.graceful_shutdown();
-                is_leaving = true;
+                leaving = Leaving::Busy;
             }
+            None if leaving == Leaving::Busy => {
+                // What was answered may still be on its way: the time runs from its last byte.
+                arrival.watch.set(Phase::Idle, Some(listener.idle_grace));
+                leaving = Leaving::Quiet;
+            }
+            None => return,
             Some(Err(_) | Ok(None)) => return,
             Some(Ok(Some(H2Accept::Rejected))) => {
                 listener.count_refused(&arrival.connection, Cause::BadRequest, "HTTP/2.0");
@@ -90,6 +112,10 @@ async fn accept<A>(
                 }
             }
             Some(Ok(Some(H2Accept::Session(session)))) => {
+                if leaving == Leaving::Quiet {
+                    arrival.watch.reset();
+                    leaving = Leaving::Busy;
+                }
                 let arrival = Arrival::new(arrival.connection.clone(), drain.clone());
                 spawn(listener.clone(), session, arrival, active.enter());
             }
@@ -110,7 +136,10 @@ fn spawn<A>(
         let stream = Stream::new(session, arrival.clone());
         let session = ServerSession::new_custom(Box::new(stream));
         let served = listener.app.process_new_http(session, &arrival.drain);
-        arrival.clone().scope(served).await;
+        let served = arrival.clone().scope(served);
+        if let Err(cause) = watchdog::guard(served, &arrival).await {
+            listener.count_refused(&arrival.connection, cause, "HTTP/2.0");
+        }
     });
 }
 

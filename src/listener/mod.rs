@@ -18,6 +18,7 @@ mod running;
 mod socket;
 mod stream;
 mod transport;
+mod watchdog;
 mod wire;
 
 pub use accept::{Manager, Socket};

@@ -142,7 +142,11 @@ impl Session for Stream {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        watched!(WriteTimedout, self, inner => inner.response_duplex_vec(tasks))
+        let ended = watched!(WriteTimedout, self, inner => inner.response_duplex_vec(tasks))?;
+        if ended {
+            self.arrival.answers();
+        }
+        Ok(ended)
     }
 
     /// The watch is the only timeout for reading.
@@ -235,8 +239,11 @@ impl Session for Stream {
         self.inner.retry_buffer_truncated()
     }
 
+    /// Without what is held: that follows.
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        self.inner.get_retry_buffer()
+        let read = self.inner.get_retry_buffer()?;
+        let passed = read.len().saturating_sub(self.upload.held.len());
+        (passed > 0).then(|| read.slice(..passed))
     }
 
     async fn finish_custom(&mut self) -> Result<()> {

@@ -151,6 +151,13 @@ impl<S: Transport> Wire<S> {
         give_back(std::mem::take(&mut self.out));
     }
 
+    /// Tells the watch of bytes that moved. Over HTTP/1 the exchange does that itself.
+    fn touch(&self) {
+        if self.is_h2 {
+            self.arrival.watch.touch();
+        }
+    }
+
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let arrival = &self.arrival;
         ready!(self.timer.poll(&arrival.watch, cx));
@@ -180,11 +187,13 @@ impl<S: Transport> Wire<S> {
             return self.poll_early(cx);
         }
         if !self.ahead.is_empty() {
-            let offered = self.ahead.len().min(buf.remaining());
+            let most = ready!(self.gate.poll(&self.arrival.uplink, cx));
+            let offered = self.ahead.len().min(buf.remaining()).min(most);
             let taken = self.framing.admit(self.ahead.get(..offered).unwrap_or_default());
             self.refuse_malformed()?;
             buf.put_slice(self.ahead.get(..taken).unwrap_or_default());
             self.ahead.advance(taken);
+            self.gate.pass(taken);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
@@ -288,6 +297,7 @@ impl<S: Transport> AsyncRead for Wire<S> {
             sent?;
         }
         if let Poll::Ready(read) = this.poll_body(cx, buf) {
+            this.touch();
             return Poll::Ready(read);
         }
         this.poll_overdue(cx).map(Err)
@@ -315,6 +325,7 @@ impl<S: Transport> AsyncWrite for Wire<S> {
             this.poll_write_both(cx, buf)
         };
         if written.is_ready() {
+            this.touch();
             return written;
         }
         this.poll_overdue(cx).map(Err)
@@ -326,7 +337,12 @@ impl<S: Transport> AsyncWrite for Wire<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.is_h2 {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+            let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+            if written.is_ready() {
+                self.touch();
+                return written;
+            }
+            return self.poll_overdue(cx).map(Err);
         }
         let first = bufs.iter().find(|b| !b.is_empty()).map_or(&[][..], |b| b);
         self.poll_write(cx, first)

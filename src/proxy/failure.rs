@@ -2,12 +2,13 @@
 
 use super::ctx::Ctx;
 use super::request;
-use crate::exchange::{Cause, Phase, Reply};
+use crate::exchange::{Arrival, Cause, Phase, Reply};
 use crate::observe::log::Throttle;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use std::sync::Arc;
 use std::time::Duration;
 
 static UPSTREAM: Throttle = Throttle::burst(20, Duration::from_secs(1));
@@ -120,7 +121,9 @@ fn is_answered(error: &Error, ctx: &Ctx) -> bool {
         ErrorType::HTTPStatus(_) => true,
         _ => false,
     };
-    is_of_request && ctx.attempt.as_ref().is_some_and(|attempt| attempt.ended.is_some())
+    let is_whole = |arrival: &Arc<Arrival>| arrival.is_answered();
+    let has_ended = ctx.attempt.as_ref().is_some_and(|attempt| attempt.ended.is_some());
+    is_of_request && (has_ended || ctx.arrival.as_ref().is_some_and(is_whole))
 }
 
 fn of_silence(phase: Phase, ctx: &Ctx) -> Cause {
@@ -131,6 +134,7 @@ fn of_silence(phase: Phase, ctx: &Ctx) -> Cause {
         Phase::Response | Phase::Idle => Cause::UpstreamTimeoutResponse,
         Phase::Body => Cause::UpstreamTimeoutIdle,
         Phase::Tunnel => Cause::TunnelTimeout,
+        Phase::Reply => Cause::ClientClosed,
     }
 }
 

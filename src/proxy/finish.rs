@@ -28,6 +28,10 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     let duration = ctx.started.elapsed();
     let sent = session.as_downstream().body_bytes_sent() as u64;
     let received = session.as_downstream().body_bytes_read() as u64;
+    if let Some(attempt) = &mut ctx.attempt {
+        // The client may take its time to leave.
+        attempt.picked.answered();
+    }
     if let Some(in_flight) = ctx.in_flight.take() {
         in_flight.end(&Ended { status, cause, duration, received, sent });
     }

@@ -22,13 +22,19 @@ const SMALL: u64 = 16 * 1024;
 pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let Some(route) = ctx.route.clone() else { return Err(ctx.fail(Cause::Internal)) };
     let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
-    let Some(picked) = upstream.pick(&ctx.tried, route.timeouts, follows(session, ctx)) else {
+    let follows = follows(session, ctx);
+    let Some(picked) = upstream.pick(&mut ctx.tried, route.timeouts, follows) else {
         // If there was one, the failure of the last attempt tells more than that none is left.
         let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
         return Err(ctx.fail(cause));
     };
     ctx.cause = None;
     ctx.attempts += 1;
+    // The body begins anew, on another way.
+    ctx.received = 0;
+    if let Some(arrival) = &ctx.arrival {
+        arrival.uplink.close();
+    }
     let mut attempt = Attempt { picked, started: Instant::now(), descriptor: -1, ended: None };
     let peer = attempt.picked.take_peer();
     ctx.attempt = Some(attempt);

@@ -2,9 +2,9 @@
 
 use super::ctx::Ctx;
 use super::response;
-use crate::exchange::{Cause, Reply};
+use crate::exchange::{Cause, Phase, Reply};
 use crate::route::{Route, Target};
-use crate::upstream::{self, Introduced};
+use crate::upstream::{self, Introduced, Timeouts};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -47,6 +47,10 @@ fn introduce(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
 
 /// Sends a reply of ours through the response side of the filters.
 pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
+    let idle = ctx.route.as_ref().map_or_else(Timeouts::default, |route| route.timeouts).idle;
+    if let Some(watch) = ctx.watch() {
+        watch.set(Phase::Reply, Some(idle.0));
+    }
     let mut head = reply.head()?;
     response::edit(session, &mut head, ctx);
     let body = reply.body_for(&session.req_header().method);

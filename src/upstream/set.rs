@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// A named group of equivalent endpoints, compiled.
@@ -26,6 +27,8 @@ pub struct Upstream {
 
 /// The endpoints of an upstream at one moment.
 struct Set {
+    /// Its number among all sets.
+    serial: u64,
     candidates: Vec<Candidate>,
     members: Vec<Reached>,
     balancer: Box<dyn Balance>,
@@ -74,8 +77,9 @@ impl Upstream {
     }
 
     /// Picks an endpoint that was not tried; `None` if there is none.
-    pub fn pick(&self, tried: &Tried, timeouts: Timeouts, follows: Follows) -> Option<Picked> {
+    pub fn pick(&self, tried: &mut Tried, timeouts: Timeouts, follows: Follows) -> Option<Picked> {
         let set = self.set.load();
+        tried.begin(set.serial);
         let index = set.balancer.pick(&set.candidates, tried)?;
         let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
         reached.metrics.attempts.inc();
@@ -149,8 +153,7 @@ impl Picked {
         self.in_flight.endpoint()
     }
 
-    /// Says that the response is complete: for the endpoint the attempt is over, however slowly the
-    /// client reads.
+    /// Says that for the endpoint the attempt is over, however slowly the client reads.
     pub fn answered(&mut self) {
         self.in_flight.end();
     }
@@ -172,7 +175,9 @@ impl Picked {
 
 impl Set {
     fn none() -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
         Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             candidates: Vec::new(),
             members: Vec::new(),
             balancer: Box::new(RoundRobin::new(&[])),

@@ -1,7 +1,10 @@
 //! Bugs that were there once.
 
-use crate::support::{Reply, edge, origin, tool};
+use crate::support::{Reply, edge, origin, tool, within};
+use serde_json::Value;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 
 /// An HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
@@ -137,4 +140,98 @@ async fn curl_reads_over_http_2_that_its_upload_is_too_large() {
     let url = edge.url("/");
     let request = ["--http2-prior-knowledge", "--data-binary", &upload, &url];
     assert_eq!(tool("curl", &[&status[..], &request].concat()).await.well(), "413");
+}
+
+/// Reads an HTTP/1 request with a body of known length, and gives the body.
+async fn read_request(io: &mut UnixStream) -> Vec<u8> {
+    let mut read = Vec::new();
+    let body = loop {
+        assert!(io.read_buf(&mut read).await.expect("a request") > 0, "the head broke off");
+        if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            break end + 4;
+        }
+    };
+    let head = String::from_utf8_lossy(&read[..body]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
+    while read.len() < body + length {
+        assert!(io.read_buf(&mut read).await.expect("a body") > 0, "the body broke off");
+    }
+    read.split_off(body)
+}
+
+#[tokio::test]
+async fn a_body_that_is_sent_again_is_sent_whole_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0', protocols: [h2], limits: {body_size: 80KiB}}}
+        upstreams: {app: {endpoints: ['unix:$path']}}
+        ",
+    );
+    let edge = edge.with("path", path.display()).start().await;
+    let hello = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let endpoint = async {
+        let (mut io, _) = listener.accept().await.unwrap();
+        read_request(&mut io).await;
+        io.write_all(hello).await.unwrap();
+        // It takes some of the next request, and is gone.
+        io.read_exact(&mut [0; 20_000]).await.unwrap();
+        drop(io);
+        let (mut io, _) = listener.accept().await.unwrap();
+        let body = read_request(&mut io).await;
+        io.write_all(hello).await.unwrap();
+        body
+    };
+    let body: Vec<u8> = (0..60_000_u32).map(|n| (n % 251) as u8).collect();
+    let requests = async {
+        let web = edge.client("web").h2();
+        assert_eq!(web.get("/").await.status, 200);
+        // When it is logged, its connection is back in the pool.
+        edge.access_log(1).await;
+        web.request("PUT", "/").body(body.clone()).send().await
+    };
+    let both = async { tokio::join!(endpoint, requests) };
+    let (taken, response) = within("both requests", both).await;
+    assert_eq!(response.status, 200);
+    assert!(taken == body, "{} bytes arrived", taken.len());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_the_trailers_has_had_its_answer() {
+    let reply = Reply::ok("hello").trailer("grpc-status", "3");
+    let origin = origin().h2c().before_body().answer("/", reply).start().await;
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0', protocols: [h2]}}
+        upstreams: {app: {endpoints: [$app], protocol: h2}}
+        ",
+    );
+    let edge = edge.with("app", &origin).start().await;
+    let mut flow = edge.client("web").h2().request("POST", "/").chunked().open().await;
+    assert_eq!(flow.head().await.status, 200);
+    flow.rest(|_| {}).await.unwrap();
+    drop(flow);
+    let line = edge.access_log(1).await.swap_remove(0);
+    assert_eq!((&line["status"], &line["cause"]), (&200.into(), &Value::Null), "{line}");
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_does_not_hold_a_reply_for_ever() {
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0', protocols: [h2]}}
+        routes: [{timeouts: {idle: 300ms}, reply: {status: 200, body: hello}}]
+        ",
+    );
+    let edge = edge.start().await;
+    let mut raw = edge.raw("web").await;
+    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let opening = http2(&GET, END);
+    let (preface, rest) = opening.split_at(24);
+    raw.write([preface, &no_window, &rest[9..]].concat()).await;
+    let line = edge.access_log(1).await.swap_remove(0);
+    assert_eq!(line["cause"], "client_closed", "{line}");
 }

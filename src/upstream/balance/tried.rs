@@ -3,6 +3,8 @@
 /// The indices of candidates already tried; the first 128 need no allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
+    /// The set that the indices belong to.
+    set: u64,
     first: u128,
     more: Vec<u128>,
 }
@@ -10,7 +12,15 @@ pub struct Tried {
 impl Tried {
     /// Nothing tried yet.
     pub const fn new() -> Self {
-        Self { first: 0, more: Vec::new() }
+        Self { set: 0, first: 0, more: Vec::new() }
+    }
+
+    /// Begins with this set of candidates. In another one the same index is another endpoint, and
+    /// what is ruled out so far says nothing.
+    pub fn begin(&mut self, set: u64) {
+        if self.set != set {
+            *self = Self { set, ..Self::new() };
+        }
     }
 
     /// Rules a candidate out; one that must not be picked for another reason may be added too.

@@ -68,6 +68,20 @@ async fn an_endpoint_that_does_not_take_the_request_is_given_up() {
 }
 
 #[tokio::test]
+async fn nor_over_http_2_though_the_client_only_sees_a_break() {
+    let (_deaf, deaf) = super::deaf();
+    let edge = waiting(format!("http://{deaf}"), "h2", "response: 1s, idle: 1s").await;
+    for client in PROTOCOLS {
+        let web = edge.client("web").speaking(client);
+        let body = "x".repeat(16 << 20);
+        web.request("POST", "/").body(body).try_send().await.expect_err(client);
+    }
+    for line in edge.access_log(2).await {
+        assert_eq!(line["cause"], "upstream_timeout_request", "{line}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_takes_too_long_is_not_waited_for() {
     for protocol in PROTOCOLS {
         for (idle, response) in [("20s", "300ms"), ("400ms", "900ms")] {
