@@ -5,6 +5,7 @@ pub mod demo;
 mod proxy;
 mod report;
 mod run;
+mod schema;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -43,6 +44,10 @@ enum Command {
     Proxy(proxy::Args),
     /// Run a sample application to try things with.
     Demo(demo::Args),
+    /// Print what the document may hold, for editors or to read.
+    Schema(schema::Args),
+    /// Print a script that completes arguments in a shell.
+    Completions(schema::Completions),
 }
 
 /// Runs the command of this process's arguments.
@@ -57,6 +62,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Demo(args) => demonstrate(args),
+        Command::Schema(args) => schema::print(&args),
+        Command::Completions(args) => schema::complete(&args),
     }
 }
 

@@ -20,7 +20,8 @@ use std::sync::LazyLock;
 /// The sections that included documents may add to.
 const MERGEABLE: [&str; 4] = ["listeners", "certificates", "upstreams", "routes"];
 
-/// What the document may hold; it is read section by section, this gives the schema.
+/// One document describes an edge.
+// It is read section by section; this only gives the schema.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "falconer document")]

@@ -10,6 +10,7 @@ mod include;
 mod load;
 mod parse;
 mod read;
+mod reference;
 mod scalar;
 mod schema;
 mod server;
@@ -22,6 +23,7 @@ mod words;
 
 pub use admin::Config as Admin;
 pub use document::{Document, Metrics, Placed, Read, read, read_text, schema};
+pub use reference::reference;
 pub use server::{Config as Server, Count};
 pub use suggest::nearest;
 pub use tree::Step;

@@ -2,6 +2,7 @@
 
 use super::ctx::{Attempt, Ctx};
 use crate::exchange::{Cause, Phase};
+use crate::expr::{Escape, Template};
 use crate::route::Target;
 use crate::upstream::{self, Follows, Outgoing};
 use bytes::Bytes;
@@ -23,7 +24,8 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     let Some(route) = ctx.route.clone() else { return Err(ctx.fail(Cause::Internal)) };
     let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
     let follows = follows(session, ctx);
-    let Some(picked) = upstream.pick(&mut ctx.tried, route.timeouts, follows) else {
+    let key = upstream.key().map(|key| key_of(session, ctx, key)).unwrap_or_default();
+    let Some(picked) = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows) else {
         // If there was one, the failure of the last attempt tells more than that none is left.
         let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
         return Err(ctx.fail(cause));
@@ -39,6 +41,15 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     let peer = attempt.picked.take_peer();
     ctx.attempt = Some(attempt);
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
+}
+
+/// What tells this request apart from those that go to another endpoint.
+fn key_of(session: &mut Session, ctx: &mut Ctx, key: &Template) -> String {
+    let mut text = String::new();
+    ctx.lend(session.req_header_mut(), None, |_, exchange| {
+        key.render(exchange, Escape::Text, &mut text);
+    });
+    text
 }
 
 fn follows(session: &mut Session, ctx: &Ctx) -> Follows {

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 /// Which requests a route takes: all matchers must hold, and a list means any of its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "match")]
 pub struct Match {
     /// Hosts, without port: `shop.example.com`, `*.example.com` or `*`.
     pub host: Option<OneOrMany<HostPattern>>,

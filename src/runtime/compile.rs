@@ -280,7 +280,9 @@ impl Compiler<'_> {
             routes.push((spec, (Arc::new(route), steps)));
         }
         if document.is_whole() && routes.len() == document.count("routes") {
-            self.captures(&captured, &["filters".into()], "the path of no route captures");
+            for section in ["filters", "upstreams"] {
+                self.captures(&captured, &[section.into()], "the path of no route captures");
+            }
         }
         let specs: Vec<Spec> = routes.iter().map(|(spec, _)| spec.clone()).collect();
         for (loser, winner) in shadowed(&specs) {

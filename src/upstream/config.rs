@@ -1,6 +1,7 @@
 //! `upstreams:` in the document.
 
 use super::url::Url;
+use crate::expr::Template;
 use crate::value::{Duration, Problem, word};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -43,7 +44,7 @@ pub struct Member {
     pub backup: bool,
 }
 
-/// The long form of a [`Member`].
+/// An endpoint with its share of the traffic.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "endpoint")]
@@ -140,7 +141,7 @@ impl FromStr for Host {
 }
 
 /// Which endpoint an attempt goes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "balance")]
 pub enum Balance {
@@ -151,6 +152,20 @@ pub enum Balance {
     LeastRequest,
     /// At random, by weight.
     Random,
+    /// The first in the document that can be reached; the others only wait.
+    First,
+    /// The same for the same key, as long as it can be reached (ketama); by weight.
+    Hash(HashBy),
+}
+
+/// By what the requests of one endpoint are told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "balance-hash")]
+pub struct HashBy {
+    /// What tells requests apart, a template: `{client.ip}`, `{request.cookie.sid}`. Requests in
+    /// which it is empty go at random.
+    pub key: Template,
 }
 
 /// How long to wait for an endpoint.

@@ -1,6 +1,6 @@
 //! An upstream and the endpoints it has at the moment.
 
-use super::balance::{Balance, Candidate, LeastRequest, Random, RoundRobin, Tried};
+use super::balance::{Balance, Candidate, First, Hash, LeastRequest, Random, RoundRobin, Tried};
 use super::config::{self, Config, Member, Timeouts};
 use super::discover::{Discovered, Names};
 use super::endpoint::{Address, Endpoint, InFlight, States};
@@ -8,6 +8,7 @@ use super::metrics::{Handles, Metrics};
 use super::peer::{Follows, Template};
 use super::url::{Host, Url};
 use crate::exchange::Cause;
+use crate::expr;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
@@ -76,11 +77,28 @@ impl Upstream {
         }
     }
 
-    /// Picks an endpoint that was not tried; `None` if there is none.
-    pub fn pick(&self, tried: &mut Tried, timeouts: Timeouts, follows: Follows) -> Option<Picked> {
+    /// The key by which requests are told apart, if endpoints are picked by one.
+    pub fn key(&self) -> Option<&expr::Template> {
+        match &self.config.balance {
+            config::Balance::Hash(by) => Some(&by.key),
+            _ => None,
+        }
+    }
+
+    /// Picks an endpoint that was not tried; `None` if there is none. An empty key is none.
+    pub fn pick(
+        &self,
+        tried: &mut Tried,
+        key: &str,
+        timeouts: Timeouts,
+        follows: Follows,
+    ) -> Option<Picked> {
         let set = self.set.load();
         tried.begin(set.serial);
-        let index = set.balancer.pick(&set.candidates, tried)?;
+        let index = match key {
+            "" => set.balancer.pick(&set.candidates, tried),
+            key => set.balancer.pick_by(Hash::of(key), &set.candidates, tried),
+        }?;
         let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
         reached.metrics.attempts.inc();
         Some(Picked {
@@ -133,10 +151,12 @@ impl Upstream {
                 });
             }
         }
-        set.balancer = match self.config.balance {
+        set.balancer = match &self.config.balance {
             config::Balance::RoundRobin => Box::new(RoundRobin::new(&set.candidates)),
             config::Balance::LeastRequest => Box::new(LeastRequest::new(&set.candidates)),
             config::Balance::Random => Box::new(Random::new(&set.candidates)),
+            config::Balance::First => Box::new(First),
+            config::Balance::Hash(_) => Box::new(Hash::new(&set.candidates)),
         };
         self.set.store(Arc::new(set));
     }

@@ -77,6 +77,8 @@ macro_rules! word {
                     "type": "string",
                     "format": $format,
                     "description": $description,
+                    // A field that is described itself replaces the description.
+                    "$comment": $description,
                 })
             }
         }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 /// How exchanges are logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "access-log")]
 pub struct Config {
     /// How a line looks.
     pub format: Format,
@@ -18,6 +19,7 @@ pub struct Config {
 /// How a line of the access log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "access-log-format")]
 pub enum Format {
     /// The combined format of nginx and Apache.
     Combined,

@@ -20,6 +20,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 /// How the edge logs what it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "log")]
 pub struct Config {
     /// How a line looks.
     pub format: Format,
@@ -30,6 +31,7 @@ pub struct Config {
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "log-format")]
 pub enum Format {
     /// Time, level, message and `name=value` pairs, for people.
     #[default]
@@ -52,6 +54,7 @@ pub enum Format {
     schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "log-level")]
 pub enum Level {
     /// Something failed and needs a person.
     Error,

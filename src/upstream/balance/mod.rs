@@ -1,6 +1,8 @@
 //! Which endpoint of an upstream an attempt goes to.
 
 mod chance;
+mod first;
+mod hash;
 mod least_request;
 mod random;
 mod round_robin;
@@ -8,6 +10,8 @@ mod shares;
 mod tried;
 
 pub(super) use chance::{Chance, Thread};
+pub(super) use first::First;
+pub(super) use hash::Hash;
 pub(super) use least_request::LeastRequest;
 pub(super) use random::Random;
 pub(super) use round_robin::RoundRobin;
@@ -33,6 +37,11 @@ pub(super) trait Balance: Send + Sync {
     ///
     /// `candidates` are those the balancer was built from. `None` means that none is left.
     fn pick(&self, candidates: &[Candidate], tried: &Tried) -> Option<usize>;
+
+    /// The same for a request with a key, which only some balancers mind.
+    fn pick_by(&self, _key: u64, candidates: &[Candidate], tried: &Tried) -> Option<usize> {
+        self.pick(candidates, tried)
+    }
 }
 
 /// The same thing made of the primaries and of the backups, which wait until no primary is left.

@@ -45,11 +45,13 @@ fn counts(picks: &[usize], of: usize) -> Vec<usize> {
 }
 
 /// Every policy over the same candidates.
-fn every(candidates: &[Candidate]) -> [(&'static str, Box<dyn Balance>); 3] {
+fn every(candidates: &[Candidate]) -> [(&'static str, Box<dyn Balance>); 4] {
     [
         ("round_robin", Box::new(RoundRobin::new(candidates))),
         ("least_request", Box::new(LeastRequest::with_chance(candidates, seeded()))),
         ("random", Box::new(Random::with_chance(candidates, seeded()))),
+        // Without keys.
+        ("hash", Box::new(Hash::new(candidates))),
     ]
 }
 
@@ -292,5 +294,79 @@ mod random {
         let counts = counts(&picks, 3);
         assert_eq!(counts[0], 0);
         assert!(counts[1].abs_diff(counts[2]) < 200);
+    }
+}
+
+mod first {
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_document_decides_and_backups_wait() {
+        let candidates =
+            [candidate(1, true), candidate(0, false), candidate(1, false), candidate(9, false)];
+        assert_eq!(picks(&First, &candidates, &Tried::new(), 3), [2, 2, 2]);
+        assert_eq!(First.pick(&candidates, &tried(&[2])), Some(3));
+        assert_eq!(First.pick(&candidates, &tried(&[2, 3])), Some(0));
+        assert_eq!(First.pick(&candidates, &tried(&[0, 2, 3])), None);
+    }
+}
+
+mod hash {
+    use super::*;
+
+    fn at(port: u16, weight: u32) -> Candidate {
+        let address = Address::Tcp(([127, 0, 0, 1], port).into());
+        let label = format!("http://127.0.0.1:{port}");
+        let endpoint = Arc::new(Endpoint::new(label.as_str().into(), address));
+        Candidate { endpoint, weight, backup: false }
+    }
+
+    fn ports(candidates: &[Candidate], keys: u32) -> Vec<Option<String>> {
+        let hash = Hash::new(candidates);
+        let pick = |key: u32| {
+            let index = hash.pick_by(Hash::of(&key.to_string()), candidates, &Tried::new())?;
+            Some(candidates[index].endpoint.label().to_string())
+        };
+        (0..keys).map(pick).collect()
+    }
+
+    #[test]
+    fn keys_are_spread_by_weight() {
+        let candidates = [at(1, 1), at(2, 3)];
+        let heavy = ports(&candidates, 10_000);
+        let heavy = heavy.iter().flatten().filter(|label| label.ends_with(":2")).count();
+        assert!((6_800..8_200).contains(&heavy), "{heavy}");
+    }
+
+    #[test]
+    fn when_an_endpoint_goes_only_its_own_keys_move() {
+        let all = [at(1, 1), at(2, 1), at(3, 1)];
+        let before = ports(&all, 3_000);
+        // In another order, as a document may be edited.
+        let after = ports(&[all[2].clone(), all[0].clone()], 3_000);
+        for (before, after) in before.iter().zip(&after) {
+            let is_gone = before.as_ref().is_some_and(|label| label.ends_with(":2"));
+            assert!(is_gone || before == after);
+        }
+    }
+
+    #[test]
+    fn a_key_whose_endpoint_was_tried_goes_to_the_next() {
+        let candidates = [at(1, 1), at(2, 1), at(3, 1)];
+        let balancer = Hash::new(&candidates);
+        let mut seen = Tried::new();
+        for _ in 0..3 {
+            let index = balancer.pick_by(7, &candidates, &seen).unwrap();
+            assert!(!seen.contains(index));
+            seen.insert(index);
+        }
+        assert_eq!(balancer.pick_by(7, &candidates, &seen), None);
+    }
+
+    #[test]
+    fn great_weights_make_no_giant_ring() {
+        let candidates = [at(1, 65_535), at(2, 65_535)];
+        let labels = ports(&candidates, 1_000);
+        assert!(labels.iter().all(Option::is_some));
     }
 }

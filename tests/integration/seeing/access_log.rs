@@ -112,10 +112,13 @@ async fn the_combined_format_is_that_of_other_servers() {
     )
     .start()
     .await;
-    for client in [edge.client("web"), edge.client("web").h2()] {
+    // Each waits for its line: a client has its answer a moment before it is logged.
+    for (before, client) in [(0, edge.client("web")), (2, edge.client("web").h2())] {
         client.get("/a/b?c=%20").await;
+        lines(&edge, before + 1).await;
         let request = client.request("HEAD", "/a/%22").header("referer", "http://r/");
         request.header("user-agent", "say \"hi\" \\ ü").send().await;
+        lines(&edge, before + 2).await;
     }
     edge.get("/none").await;
     let lines = lines(&edge, 5).await;

@@ -202,3 +202,54 @@ async fn when_none_is_left_the_client_gets_the_failure_of_the_last() {
         assert_eq!(line["endpoint"], last);
     }
 }
+
+#[tokio::test]
+async fn first_takes_the_next_only_when_it_must() {
+    let down = origin().refusing().start().await;
+    let (a, b) = (origin().reply("/", "a").start().await, origin().reply("/", "b").start().await);
+    let edge = edge("upstreams: {app: {balance: first, endpoints: [$down, $a, $b]}}")
+        .with("down", &down)
+        .with("a", &a)
+        .with("b", &b)
+        .start()
+        .await;
+    for _ in 0..5 {
+        assert_eq!(edge.get("/").await, "a");
+    }
+    assert_eq!(b.hits(), 0);
+}
+
+#[tokio::test]
+async fn hash_keeps_a_key_at_its_endpoint_and_edges_agree() {
+    let origins = [origin(), origin(), origin()];
+    let [a, b, c] = origins.map(|origin| origin.handler(|_| Reply::ok("")));
+    let (a, b, c) = (a.start().await, b.start().await, c.start().await);
+    let document = "
+        upstreams:
+          app: {balance: {hash: {key: \"{request.header.x-user}\"}}, endpoints: [$a, $b, $c]}
+        ";
+    let one = edge(document).with("a", &a).with("b", &b).with("c", &c).start().await;
+    let other = edge(document).with("a", &c).with("b", &a).with("c", &b).start().await;
+    let mut endpoints = std::collections::BTreeSet::new();
+    for user in 0..20 {
+        let path = format!("/?user={user}");
+        for edge in [&one, &one, &other] {
+            let request = edge.client("web").request("GET", &path).header("x-user", user);
+            assert_eq!(request.send().await.status, 200);
+        }
+        let of_user = |line: &serde_json::Value| line["query"] == format!("user={user}");
+        let first = one.logged("a request", of_user).await["endpoint"].clone();
+        let lines = one.access_log(2 * (user + 1)).await;
+        assert!(lines.iter().filter(|line| of_user(line)).all(|line| line["endpoint"] == first));
+        assert_eq!(other.logged("a request", of_user).await["endpoint"], first);
+        endpoints.insert(first.to_string());
+    }
+    assert!(endpoints.len() > 1, "{endpoints:?}");
+    // Without a key they are spread.
+    let (before, requests) = ([a.hits(), b.hits(), c.hits()], 60);
+    for _ in 0..requests {
+        assert_eq!(one.get("/").await.status, 200);
+    }
+    let after = [a.hits(), b.hits(), c.hits()];
+    assert!(before.iter().zip(after).all(|(before, after)| after > *before), "{after:?}");
+}
