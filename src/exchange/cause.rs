@@ -17,7 +17,7 @@ pub enum Cause {
     RequestTimeout,
     /// The body did not come in time.
     RequestBodyTimeout,
-    /// CONNECT, which no edge serves.
+    /// CONNECT or TRACE, which no edge serves.
     MethodNotAllowed,
     /// A version of HTTP that we do not speak.
     VersionNotSupported,

@@ -63,7 +63,7 @@ pub(super) fn check(head: &[u8], limits: &Limits) -> Result<Passed, Cause> {
     request.parse_with_uninit_headers(head, &mut fields).map_err(|e| cause_of(e, head))?;
     let (method, target) =
         (request.method.unwrap_or_default(), request.path.unwrap_or_default().as_bytes());
-    if method == "CONNECT" {
+    if matches!(method, "CONNECT" | "TRACE") {
         return Err(Cause::MethodNotAllowed);
     }
     if target.len() as u64 > limits.longest_uri.unwrap_or(LONGEST_TARGET).min(LONGEST_TARGET) {
@@ -309,13 +309,15 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_connect_have_their_cause() {
+    fn other_versions_connect_and_trace_have_their_cause() {
         for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9"] {
             let head = format!("GET / {version}\r\nHost: a\r\n\r\n");
             assert_eq!(verdict(&head), Err(Cause::VersionNotSupported), "{version}");
         }
         let connect = "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(verdict(connect), Err(Cause::MethodNotAllowed));
+        let trace = "TRACE / HTTP/1.1\r\nHost: a\r\nCookie: secret=1\r\n\r\n";
+        assert_eq!(verdict(trace), Err(Cause::MethodNotAllowed));
     }
 
     #[test]

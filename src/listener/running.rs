@@ -104,7 +104,7 @@ impl<A> Listener<A> {
 
     fn note(&self, connection: &Connection, refusal: Refusal<'_>) {
         self.metrics.count_refused(refusal.cause);
-        if self.access.is_on() {
+        if self.access.wants(refusal.cause.status().as_u16()) {
             self.access.record(refusal.record(connection));
         }
     }

@@ -49,7 +49,8 @@ fn read(
     request: &mut RequestHeader,
     connection: &Connection,
 ) -> std::result::Result<Accepted, Cause> {
-    if request.method == Method::CONNECT {
+    // An edge is no tunnel, and an echo of the request would show what it added (RFC 9110, 9.3.8).
+    if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err(Cause::MethodNotAllowed);
     }
     let limits = &connection.entrance.limits;

@@ -35,7 +35,8 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     if let Some(in_flight) = ctx.in_flight.take() {
         in_flight.end(&Ended { status, cause, duration, received, sent });
     }
-    let Some(connection) = ctx.connection().filter(|_| access.is_on()) else { return };
+    let is_logged = ctx.route.as_ref().is_none_or(|route| route.is_logged) && access.wants(status);
+    let Some(connection) = ctx.connection().filter(|_| is_logged) else { return };
     let request = session.req_header();
     let target = ctx.accepted.as_ref().map(|accepted| &accepted.target);
     let attempt = ctx.attempt.as_ref();

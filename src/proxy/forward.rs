@@ -4,7 +4,7 @@ use super::ctx::{Attempt, Ctx};
 use crate::exchange::{Cause, Phase};
 use crate::expr::{Escape, Template};
 use crate::route::Target;
-use crate::upstream::{self, Follows, Outgoing};
+use crate::upstream::{self, Follows, Introduced, Outgoing};
 use bytes::Bytes;
 use http::Version;
 use http::header;
@@ -83,8 +83,15 @@ pub(super) async fn request(
         }
     }
     let is_sent = session.as_downstream_mut().is_body_done();
-    let Some((_, accepted, route)) = parts(ctx) else {
+    let Some((connection, accepted, route)) = parts(ctx) else {
         return Err(ctx.fail(Cause::Internal));
+    };
+    let forwarded = match &route.target {
+        Target::Upstream(upstream) if upstream.sends_forwarded() => {
+            let (client, host) = (&accepted.client, accepted.host.as_ref());
+            Some(Introduced { connection, client, host })
+        }
+        _ => None,
     };
     let host = match (&route.target, &ctx.attempt) {
         (Target::Upstream(upstream), Some(attempt)) => {
@@ -94,7 +101,7 @@ pub(super) async fn request(
     };
     upstream::prepare(
         request,
-        &Outgoing { host, stripped_prefix: ctx.stripped_prefix.as_deref() },
+        &Outgoing { host, stripped_prefix: ctx.stripped_prefix.as_deref(), forwarded },
     )?;
     if !is_sent {
         open_way(request, ctx);

@@ -4,7 +4,7 @@ use super::matcher::Match;
 use super::target::{RedirectConfig, ReplyConfig};
 use crate::filter;
 use crate::upstream::TimeoutOverrides;
-use crate::value::{Limit, Size};
+use crate::value::{Limit, Size, Switch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,6 +30,8 @@ pub struct Config {
     /// Timeouts that win over the upstream's.
     #[serde(default)]
     pub timeouts: TimeoutOverrides,
+    /// Whether its exchanges are in the access log. Default: `on`.
+    pub access_log: Option<Switch>,
     /// Forwards to the upstream of this name.
     pub upstream: Option<String>,
     /// Sends the client elsewhere.

@@ -39,6 +39,8 @@ pub struct Route {
     pub target: Target,
     /// Its own caps.
     pub limits: Limits,
+    /// Whether its exchanges are in the access log.
+    pub is_logged: bool,
     /// How long its upstream may take.
     pub timeouts: Timeouts,
     /// What it counts.

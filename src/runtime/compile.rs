@@ -12,7 +12,7 @@ use crate::route::table::{Spec, shadowed};
 use crate::route::{self, Matcher, Route, Table, Target};
 use crate::tls::{self, Certificate, Source};
 use crate::upstream::Upstream;
-use crate::value::{Diagnostic, Problem, Severity};
+use crate::value::{Diagnostic, Problem, Severity, Switch};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::path::Path;
@@ -273,6 +273,7 @@ impl Compiler<'_> {
                 chain,
                 target,
                 limits: value.limits,
+                is_logged: value.access_log != Some(Switch::Off),
                 timeouts: value.timeouts.over(upstream),
                 metrics: Arc::new(metrics),
             };

@@ -2,7 +2,7 @@
 
 use super::url::Url;
 use crate::expr::Template;
-use crate::value::{Duration, Problem, word};
+use crate::value::{Duration, Problem, Switch, word};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::str::FromStr;
@@ -22,6 +22,8 @@ pub struct Config {
     /// The `Host` that is sent: the client's, the endpoint's, or a name. Default: `client`.
     #[serde(default)]
     pub host: Host,
+    /// Whether `Forwarded` (RFC 7239) goes upstream besides `X-Forwarded-*`. Default: `off`.
+    pub forwarded: Option<Switch>,
     /// Which endpoint an attempt goes to. Default: `round_robin`.
     #[serde(default)]
     pub balance: Balance,

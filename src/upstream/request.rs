@@ -58,6 +58,8 @@ pub struct Outgoing<'a> {
     pub host: Option<&'a HeaderValue>,
     /// The prefix that a rewrite stripped.
     pub stripped_prefix: Option<&'a str>,
+    /// What `Forwarded` tells, if the endpoint gets it.
+    pub forwarded: Option<Introduced<'a>>,
 }
 
 /// Makes an introduced request the one that goes upstream, in the version it goes by: hop-by-hop
@@ -84,6 +86,11 @@ pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Re
         let before = joined(request, &PREFIX).unwrap_or_default();
         request.insert_header(PREFIX, format!("{before}{prefix}"))?;
     }
+    if let Some(told) = &facts.forwarded {
+        let before = joined(request, &header::FORWARDED).map(|before| before + ", ");
+        let element = forwarded_element(told);
+        request.insert_header(header::FORWARDED, before.unwrap_or_default() + &element)?;
+    }
     // HTTP/2 carries it as `:authority`; the engine takes that from here, with its own scheme.
     if let Some(host) = facts.host {
         request.insert_header(header::HOST, host)?;
@@ -95,6 +102,21 @@ pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Re
         join_cookies(request)?;
     }
     Ok(())
+}
+
+/// The element of `Forwarded` (RFC 7239, 4) that tells of our own peer.
+fn forwarded_element(told: &Introduced<'_>) -> String {
+    let node = match told.connection.peer.map(|peer| peer.ip().to_canonical()) {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
+        // A peer without an address has this name (RFC 7239, 6.2).
+        None => "unknown".into(),
+    };
+    let mut element = format!("for={node};proto={}", told.connection.scheme());
+    if let Some(host) = told.host.and_then(|host| host.to_str().ok()) {
+        element += &format!(";host=\"{host}\"");
+    }
+    element
 }
 
 fn strip_forwarded(request: &mut RequestHeader) {

@@ -9,6 +9,7 @@ use super::peer::{Follows, Template};
 use super::url::{Host, Url};
 use crate::exchange::Cause;
 use crate::expr;
+use crate::value::Switch;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
@@ -75,6 +76,11 @@ impl Upstream {
             config::Host::Client | config::Host::Endpoint => Some(&picked.authority),
             config::Host::Name(name) => Some(name),
         }
+    }
+
+    /// Whether endpoints get `Forwarded`.
+    pub fn sends_forwarded(&self) -> bool {
+        self.config.forwarded == Some(Switch::On)
     }
 
     /// The key by which requests are told apart, if endpoints are picked by one.

@@ -13,6 +13,7 @@ mod position;
 mod regex;
 mod secret;
 mod size;
+mod switch;
 mod word;
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -24,5 +25,6 @@ pub use position::Position;
 pub use regex::Regex;
 pub use secret::Secret;
 pub use size::Size;
+pub use switch::Switch;
 pub(crate) use word::word;
 pub use word::{Problem, Word};

@@ -59,7 +59,7 @@ async fn help_names_every_command_and_each_explains_itself() {
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let commands: Vec<_> = commands.lines().map(|line| line.trim().split_once("  ")).collect();
     let names: Vec<_> = commands.iter().map(|command| command.unwrap().0).collect();
-    assert_eq!(names, ["run", "check", "proxy", "demo", "help"]);
+    assert_eq!(names, ["run", "check", "proxy", "demo", "schema", "completions", "help"]);
     for (name, explained) in commands.into_iter().flatten().filter(|(name, _)| *name != "help") {
         assert!(explained.trim().split(' ').count() > 4, "{name}: {explained}");
         let help = falconer(here.path(), &[name, "--help"]).await.well();
@@ -95,7 +95,7 @@ async fn wrong_usage_ends_with_2_and_says_what_is_meant() {
     let here = folder(SOUND);
     for (arguments, said) in [
         (&[][..], "Usage: falconer <COMMAND>"),
-        (&["chekc"], "a similar subcommand exists: 'check'"),
+        (&["chekc"], "some similar subcommands exist: 'schema', 'check'"),
         (&["--verbose"], "unexpected argument '--verbose'"),
         (&["run", "--confg", "falconer.yaml"], "a similar argument exists: '--config'"),
         (&["run", "falconer.yaml"], "unexpected argument 'falconer.yaml'"),
@@ -109,6 +109,34 @@ async fn wrong_usage_ends_with_2_and_says_what_is_meant() {
         assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(said), "{arguments:?} said\n{}", ended.stderr);
         assert_eq!(ended.stdout, "", "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn shells_get_completions_that_they_can_read() {
+    let here = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = falconer(here.path(), &["completions", shell]).await.well();
+        for word in ["proxy", "completions", "config"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        if shell == "bash" {
+            fs::write(here.path().join("completions"), script).unwrap();
+            let file = here.path().join("completions").display().to_string();
+            tool("bash", &["-n", &file]).await.well();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_schema_knows_every_section_and_its_page_every_key() {
+    let here = TempDir::new().unwrap();
+    let schema = falconer(here.path(), &["schema"]).await.well();
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["required"], serde_json::json!(["listeners", "routes"]));
+    let page = falconer(here.path(), &["schema", "--format", "markdown"]).await.well();
+    for key in schema["properties"].as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{key}`")), "{key}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The combined format, byte for byte as nginx writes it.
+//! The common and the combined format, byte for byte as nginx and Apache write them.
 
 use super::Record;
 use crate::observe::stamp::Common;
@@ -6,14 +6,26 @@ use std::fmt::{self, Write};
 
 /// Appends the line of an exchange; what is absent is `-`.
 pub(super) fn write(record: &Record, line: &mut String) -> fmt::Result {
-    write!(line, "{} - - [{}] \"", record.client, Common(record.time))?;
-    request(record, line)?;
-    write!(line, "\" {} {} \"", record.status, record.bytes_sent)?;
+    common(record, line)?;
+    line.push_str(" \"");
     escape(record.referer.as_deref().unwrap_or("-"), line)?;
     line.push_str("\" \"");
     escape(record.user_agent.as_deref().unwrap_or("-"), line)?;
     line.push_str("\"\n");
     Ok(())
+}
+
+/// The same without referer and user agent.
+pub(super) fn write_common(record: &Record, line: &mut String) -> fmt::Result {
+    common(record, line)?;
+    line.push('\n');
+    Ok(())
+}
+
+fn common(record: &Record, line: &mut String) -> fmt::Result {
+    write!(line, "{} - - [{}] \"", record.client, Common(record.time))?;
+    request(record, line)?;
+    write!(line, "\" {} {}", record.status, record.bytes_sent)
 }
 
 fn request(record: &Record, line: &mut String) -> fmt::Result {
@@ -58,6 +70,14 @@ mod tests {
             "203.0.113.7 - - [21/Nov/2026:11:40:02 +0000] \"GET /cart/7?a=1&b=2 HTTP/1.1\" 502 3456 \
              \"https://example.com/\" \"curl/8.5\"\n"
         );
+    }
+
+    #[test]
+    fn the_common_format_ends_with_the_size() {
+        let mut line = String::new();
+        write_common(&Record::full(), &mut line).unwrap();
+        let expected = "\"GET /cart/7?a=1&b=2 HTTP/1.1\" 502 3456\n";
+        assert!(line.starts_with("203.0.113.7 - - [") && line.ends_with(expected), "{line}");
     }
 
     #[test]

@@ -14,6 +14,37 @@ pub struct Config {
     pub format: Format,
     /// Where the lines go: `stdout`, `stderr`, a file, or `off`.
     pub path: Destination,
+    /// Only exchanges with a status of these classes, such as `[4xx, 5xx]`. Default: all.
+    pub only: Vec<Class>,
+}
+
+/// A hundred of statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "status-class")]
+pub enum Class {
+    /// Upgrades.
+    #[serde(rename = "1xx")]
+    Informational,
+    /// Success.
+    #[serde(rename = "2xx")]
+    Success,
+    /// Redirects.
+    #[serde(rename = "3xx")]
+    Redirection,
+    /// Mistakes of the client, and clients that left.
+    #[serde(rename = "4xx")]
+    ClientError,
+    /// Faults of ours or of an endpoint.
+    #[serde(rename = "5xx")]
+    ServerError,
+}
+
+impl Class {
+    /// Whether a status is in one of the classes; none means all.
+    pub(super) fn are_met(only: &[Self], status: u16) -> bool {
+        let hundred = |class: &Self| *class as u16 + 1;
+        only.is_empty() || only.iter().any(|class| hundred(class) == status / 100)
+    }
 }
 
 /// How a line of the access log looks.
@@ -21,7 +52,9 @@ pub struct Config {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "access-log-format")]
 pub enum Format {
-    /// The combined format of nginx and Apache.
+    /// The common log format of many servers.
+    Common,
+    /// The combined format of nginx and Apache: the common one with referer and user agent.
     Combined,
     /// One JSON object a line.
     #[default]
@@ -97,7 +130,19 @@ mod tests {
     #[test]
     fn the_default_is_json_to_stdout() {
         let config = read("{}").unwrap();
-        assert_eq!(config, Config { format: Format::Json, path: Destination::Stdout });
+        assert_eq!(
+            config,
+            Config { format: Format::Json, path: Destination::Stdout, only: Vec::new() }
+        );
+    }
+
+    #[test]
+    fn only_the_classes_that_are_named_are_written() {
+        let only = read(r#"{ "only": ["1xx", "4xx", "5xx"] }"#).unwrap().only;
+        let written = [101, 200, 304, 499, 500].map(|status| Class::are_met(&only, status));
+        assert_eq!(written, [true, false, false, true, true]);
+        assert!(Class::are_met(&[], 200));
+        assert!(read(r#"{ "only": ["404"] }"#).is_err());
     }
 
     #[test]

@@ -7,6 +7,6 @@ mod output;
 mod record;
 mod writer;
 
-pub use config::{Config, Destination, Format};
+pub use config::{Class, Config, Destination, Format};
 pub use record::{Client, Record};
 pub use writer::{Sender, Writer};

@@ -1,7 +1,7 @@
 //! Takes lines off the way of the requests.
 
 use super::output::Output;
-use super::{Config, Format, Record, combined, json};
+use super::{Class, Config, Format, Record, combined, json};
 use crate::observe::log::Throttle;
 use crate::observe::{Counter, Registry};
 use parking_lot::Mutex;
@@ -45,6 +45,8 @@ pub struct Sender(Option<Queue>);
 struct Queue {
     /// `None` only wakes the thread up; a box keeps the waiting queue small.
     records: SyncSender<Option<Box<Record>>>,
+    /// The classes that are written; none means all.
+    only: Arc<[Class]>,
     dropped: Counter,
 }
 
@@ -69,7 +71,11 @@ impl Writer {
             return Ok(Self { sender: Sender::off(), is_closing, ended });
         };
         let (records, queue) = mpsc::sync_channel(QUEUE);
-        let sender = Sender(Some(Queue { records, dropped: dropped.clone() }));
+        let sender = Sender(Some(Queue {
+            records,
+            only: config.only.as_slice().into(),
+            dropped: dropped.clone(),
+        }));
         let task = Task {
             queue,
             is_closing: Arc::clone(&is_closing),
@@ -109,9 +115,9 @@ impl Sender {
         Self(None)
     }
 
-    /// Whether records are written at all, so that none need be made.
-    pub fn is_on(&self) -> bool {
-        self.0.is_some()
+    /// Whether the record of an exchange with this status is written, so that none is made in vain.
+    pub fn wants(&self, status: u16) -> bool {
+        self.0.as_ref().is_some_and(|queue| Class::are_met(&queue.only, status))
     }
 
     /// Queues a record; never blocks, but drops it if too many wait.
@@ -161,6 +167,7 @@ impl Task {
     fn append(&mut self, record: Option<Box<Record>>) {
         let Some(record) = record else { return };
         let written = match self.format {
+            Format::Common => combined::write_common(&record, &mut self.lines),
             Format::Combined => combined::write(&record, &mut self.lines),
             Format::Json => json::write(&record, &mut self.lines),
         };

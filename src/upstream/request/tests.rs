@@ -39,7 +39,8 @@ fn sent(connection: &Connection, mut request: RequestHeader, prefix: Option<&str
     let host = request.headers.get(header::HOST).cloned();
     let facts = Introduced { connection, client: &client, host: host.as_ref() };
     introduce(&mut request, &facts).unwrap();
-    prepare(&mut request, &Outgoing { host: None, stripped_prefix: prefix }).unwrap();
+    let outgoing = Outgoing { host: None, stripped_prefix: prefix, forwarded: None };
+    prepare(&mut request, &outgoing).unwrap();
     let mut fields: Vec<_> =
         request.headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
     fields.sort();
@@ -153,4 +154,36 @@ fn nothing_waits_for_a_100_over_http_2() {
         sent(&client, request(Version::HTTP_11, expect), None),
         ["expect: 100-continue", "x-forwarded-proto: http"]
     );
+}
+
+/// The `Forwarded` that goes upstream, for an upstream that wants it.
+fn forwarded(connection: &Connection, fields: &[(&'static str, &'static str)]) -> String {
+    let mut request = request(Version::HTTP_11, fields);
+    let client = Client::of(connection, &request.headers);
+    let host = request.headers.get(header::HOST).cloned();
+    let facts = Introduced { connection, client: &client, host: host.as_ref() };
+    introduce(&mut request, &facts).unwrap();
+    let outgoing = Outgoing { host: None, stripped_prefix: None, forwarded: Some(facts) };
+    prepare(&mut request, &outgoing).unwrap();
+    request.headers.get("forwarded").unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn forwarded_tells_of_the_peer_and_replaces_a_strangers() {
+    let stranger = connection(Some("192.0.2.7:4711"), "", true);
+    let told = [("host", "a.example:8443"), ("forwarded", "for=6.6.6.6")];
+    let expected = r#"for=192.0.2.7;proto=https;host="a.example:8443""#;
+    assert_eq!(forwarded(&stranger, &told), expected);
+    let v6 = connection(Some("[2001:db8::1]:4711"), "", false);
+    assert_eq!(forwarded(&v6, &[]), r#"for="[2001:db8::1]";proto=http"#);
+    let unix = connection(None, "", false);
+    assert_eq!(forwarded(&unix, &[]), "for=unknown;proto=http");
+}
+
+#[test]
+fn forwarded_of_a_trusted_proxy_is_kept_and_extended() {
+    let proxy = connection(Some("10.0.0.1:80"), "10.0.0.0/8", false);
+    let told = [("forwarded", "for=192.0.2.7;proto=https"), ("forwarded", "for=10.0.0.2")];
+    let expected = "for=192.0.2.7;proto=https, for=10.0.0.2, for=10.0.0.1;proto=http";
+    assert_eq!(forwarded(&proxy, &told), expected);
 }

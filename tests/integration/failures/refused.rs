@@ -107,6 +107,7 @@ async fn a_head_that_does_not_come_is_408() {
 async fn connect_is_405() {
     let edge = narrow().await;
     refuses(&edge, "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405, "method_not_allowed").await;
+    refuses(&edge, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method_not_allowed").await;
 
     let mut h2 = edge.client("secure").tls().open_h2().await;
     let connect = http::Request::builder().method("CONNECT").uri("a.example:80").body(()).unwrap();

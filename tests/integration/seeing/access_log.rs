@@ -151,6 +151,34 @@ async fn the_combined_format_is_that_of_other_servers() {
     }
 }
 
+#[tokio::test]
+async fn routes_and_classes_of_no_interest_are_not_logged() {
+    let edge = edge(
+        "
+        routes:
+          - {match: {path: /quiet}, access_log: off, reply: {status: 404}}
+          - {match: {path: /fine}, reply: {status: 200}}
+          - {match: {path: /bad}, reply: {status: 500}}
+        access_log: {format: common, path: access.log, only: [4xx, 5xx]}
+        ",
+    )
+    .start()
+    .await;
+    for path in ["/quiet", "/fine", "/none", "/quiet", "/fine", "/bad"] {
+        edge.get(path).await;
+    }
+    let mut raw = edge.raw("web").await;
+    raw.write("GET / HTTP/1.1\r\n\r\n").await;
+    assert_eq!(raw.response().await.status, 400);
+    let mut lines = lines(&edge, 3).await;
+    lines.iter_mut().for_each(|line| *line = line.split_once("] ").unwrap().1.to_owned());
+    lines.sort();
+    assert!(lines[0].starts_with("\"GET / HTTP/1.1\" 400 "), "{lines:?}");
+    assert_eq!(lines[1], "\"GET /bad HTTP/1.1\" 500 0");
+    assert!(lines[2].starts_with("\"GET /none HTTP/1.1\" 404 "), "{lines:?}");
+    assert_eq!(lines.len(), 3);
+}
+
 /// The lines of the file `access.log`, when it has so many.
 async fn lines(edge: &Edge, at_least: usize) -> Vec<String> {
     let path = edge.file("access.log");

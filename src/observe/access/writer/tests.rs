@@ -128,7 +128,7 @@ fn the_thread_ends_with_the_last_sender() {
 fn what_is_off_is_never_made() {
     let config = Config { path: Destination::Off, ..Config::default() };
     let writer = Writer::start(&config, &Registry::new()).unwrap();
-    assert!(!writer.sender().is_on());
+    assert!(!writer.sender().wants(200));
     writer.sender().record(Record::full());
     assert!(writer.close(SOON));
 }
