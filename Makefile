@@ -15,5 +15,5 @@ test: ## Install what is missing, build, and run every test
 check: ## Formatting, clippy, documentation and dependency bans, warnings denied
 	@scripts/check
 
-bench: ## The figures of docs/performance.md: CPU per request, idle connections, route table
-	@scripts/bench
+bench: ## The figures of docs/performance.md, beside nginx, HAProxy and bare Pingora; QUICK=1 is short
+	@scripts/bench $(if $(QUICK),--quick)

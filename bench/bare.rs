@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a yardstick may just stop")]
 
 use async_trait::async_trait;
+use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::*;
 use pingora::proxy::{ProxyHttp, Session, http_proxy_service};
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ impl ProxyHttp for Bare {
     }
 }
 
-/// `bare LISTEN ENDPOINT`, both as `127.0.0.1:PORT`.
+/// `bare LISTEN ENDPOINT [TLS CHAIN KEY]`, addresses as `127.0.0.1:PORT`; TLS is the one for HTTPS.
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (listen, endpoint) = (arguments.next().unwrap(), arguments.next().unwrap());
@@ -32,6 +33,12 @@ fn main() {
     let bare = Bare(endpoint.parse().unwrap());
     let mut service = http_proxy_service(&server.configuration, bare);
     service.add_tcp(&listen);
+    if let Some(listen) = arguments.next() {
+        let (chain, key) = (arguments.next().unwrap(), arguments.next().unwrap());
+        let mut settings = TlsSettings::intermediate(&chain, &key).unwrap();
+        settings.enable_h2();
+        service.add_tls_with_settings(&listen, None, settings);
+    }
     server.add_service(service);
     server.run_forever();
 }

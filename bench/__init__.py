@@ -1,0 +1,1 @@
+"""Measures falconer beside other proxies: `python3 -m bench --help`."""
