@@ -12,6 +12,8 @@ It needs what `scripts/install bench` installs, and the release build of falcone
 
 import argparse
 import resource
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +28,8 @@ def main() -> None:
     # Thousands of clients live in this process, and the programs inherit the limit.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Whoever ends this program ends the proxies too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended by a signal"))
     try:
         with tempfile.TemporaryDirectory() as folder:
             arguments.run(Path(folder), arguments)
