@@ -12,7 +12,7 @@ from .measure import LOAD_CORE, Failure
 CONNECTIONS = 64
 H2_CONNECTIONS, H2_STREAMS = 16, 8
 CIPHER = "TLS_AES_128_GCM_SHA256"
-MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,9 @@ def wrk(port: int, path: str, seconds: int, routes: int = 0) -> Sample:
     said = run(command)
     if "Non-2xx" in said or "Socket errors" in said:
         raise Failure(f"not every request succeeded:\n{said}")
-    requests, lasted, unit = re.search(r"(\d+) requests in ([\d.]+)(m|ms|s),", said).groups()
-    if unit == "m":
-        lasted = float(lasted) * 60
-    return Sample(int(requests), float(lasted), percentile(said, 50), percentile(said, 99))
-
-
-def percentile(said: str, percent: int) -> float:
-    value, unit = re.search(rf"^ +{percent}% +([\d.]+)(us|ms|s)$", said, re.MULTILINE).groups()
-    return float(value) * MILLISECONDS[unit]
+    requests, lasted = read(r"(\d+) requests in (\S+),", said)
+    [p50], [p99] = (read(rf"^ +{percent}% +(\S+)$", said) for percent in (50, 99))
+    return Sample(int(requests), seconds_of(lasted), seconds_of(p50) * 1e3, seconds_of(p99) * 1e3)
 
 
 def h2load(port: int, path: str, seconds: int, log: Path) -> Sample:
@@ -51,9 +45,9 @@ def h2load(port: int, path: str, seconds: int, log: Path) -> Sample:
     said = run([*h2load_command(port, path), "-D", str(seconds), f"--log-file={log}"])
     succeeded = all_succeeded(said)
     times = [int(line.rsplit("\t", 1)[1]) / 1e3 for line in log.read_text().splitlines()]
-    lasted = float(re.search(r"^finished in ([\d.]+)s,", said, re.MULTILINE).group(1))
+    [lasted] = read(r"^finished in (\S+),", said)
     hundredths = statistics.quantiles(times, n=100)
-    return Sample(succeeded, lasted, hundredths[49], hundredths[98])
+    return Sample(succeeded, seconds_of(lasted), hundredths[49], hundredths[98])
 
 
 def h2load_command(port: int, path: str) -> list[str]:
@@ -62,11 +56,24 @@ def h2load_command(port: int, path: str) -> list[str]:
 
 
 def all_succeeded(said: str) -> int:
-    done, succeeded = map(int, re.search(r"(\d+) done, (\d+) succeeded", said).groups())
-    answered = int(re.search(r"^status codes: (\d+) 2xx", said, re.MULTILINE).group(1))
+    done, succeeded = map(int, read(r"(\d+) done, (\d+) succeeded", said))
+    [answered] = map(int, read(r"^status codes: (\d+) 2xx", said))
     if not done == succeeded == answered > 0 or "0 failed, 0 errored, 0 timeout" not in said:
         raise Failure(f"not every request succeeded:\n{said}")
     return succeeded
+
+
+def read(pattern: str, said: str) -> tuple[str, ...]:
+    found = re.search(pattern, said, re.MULTILINE)
+    if not found:
+        raise Failure(f"nothing is like `{pattern}` in:\n{said}")
+    return found.groups()
+
+
+def seconds_of(text: str) -> float:
+    """Both programs choose a unit: `994.30ms`, `1.00s`, `1.00m`."""
+    [number, unit] = read(r"^([\d.]+)([a-z]+)$", text)
+    return float(number) * UNITS[unit]
 
 
 def run(command: list[str]) -> str:
