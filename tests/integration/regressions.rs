@@ -1,36 +1,12 @@
 //! Bugs that were there once.
 
+use crate::support::frames::{END, GET, RESET, SETTINGS, frame, http2};
 use crate::support::{Reply, edge, origin, tool};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-
-/// An HTTP/2 frame.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("a short frame");
-    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-/// The beginning of an HTTP/2 connection, and a request of these fields on its first stream.
-fn http2(fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
-    let length = |text: &str| u8::try_from(text.len()).expect("a short text");
-    let mut head = Vec::new();
-    for (name, value) in fields {
-        // A literal that no table knows.
-        head.extend([0, length(name)]);
-        head.extend(name.bytes());
-        head.push(length(value));
-        head.extend(value.bytes());
-    }
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    [&preface[..], &frame(4, 0, 0, &[]), &frame(1, flags | 4, 1, &head)].concat()
-}
-
-const END: u8 = 1;
-const GET: [(&str, &str); 4] =
-    [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
 
 #[tokio::test]
 async fn a_client_that_takes_its_request_back_at_once_is_gone_and_we_are_not_at_fault() {
@@ -41,41 +17,12 @@ async fn a_client_that_takes_its_request_back_at_once_is_gone_and_we_are_not_at_
         ",
     );
     let edge = edge.start().await;
-    let cancel = frame(3, 0, 1, &8_u32.to_be_bytes());
+    let cancel = frame(RESET, 0, 1, &8_u32.to_be_bytes());
     let mut raw = edge.raw("web").await;
     raw.write([http2(&GET, END), cancel].concat()).await;
 
     let line = edge.access_log(1).await.swap_remove(0);
     assert_eq!((&line["status"], &line["cause"]), (&499.into(), &"client_closed".into()), "{line}");
-}
-
-#[tokio::test]
-async fn http_2_is_no_way_around_what_http_1_refuses() {
-    let origin = origin().reply("/", "hello").start().await;
-    let edge = edge(
-        "
-        listeners: {web: {address: '127.0.0.1:0', protocols: [h2]}}
-        upstreams: {app: {endpoints: [$app]}}
-        ",
-    );
-    let edge = edge.with("app", &origin).start().await;
-    let [method, scheme, path, host] = GET;
-    let length = ("content-length", "5");
-    let body = frame(0, END, 1, b"hello");
-    let mut sent = Vec::new();
-    for request in [
-        http2(&[method, scheme, (":path", "*"), host], END),
-        http2(&[method, scheme, (":path", "/caf\u{e9}"), host], END),
-        [http2(&[(":method", "POST"), scheme, path, host, length, length], 0), body].concat(),
-    ] {
-        let mut raw = edge.raw("web").await;
-        raw.write(request).await;
-        sent.push(raw);
-    }
-    for line in edge.access_log(3).await {
-        assert_eq!((&line["status"], &line["cause"]), (&400.into(), &"bad_request".into()));
-    }
-    assert_eq!(origin.hits(), 0);
 }
 
 #[tokio::test]
@@ -246,7 +193,7 @@ async fn a_client_that_opens_no_window_does_not_hold_a_reply_for_ever() {
     );
     let edge = edge.start().await;
     let mut raw = edge.raw("web").await;
-    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let opening = http2(&GET, END);
     let (preface, rest) = opening.split_at(24);
     raw.write([preface, &no_window, &rest[9..]].concat()).await;

@@ -93,6 +93,17 @@ impl Client {
         Raw::new(io, agreed)
     }
 
+    /// Sends bytes by HTTP/1, and after them a request that must never be answered; gives the one
+    /// answer, after which the connection has ended.
+    pub async fn only_answer(&self, bytes: &str) -> Response {
+        let mut raw = self.raw().await;
+        raw.write([bytes, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await;
+        let method = if bytes.starts_with("HEAD ") { "HEAD" } else { "GET" };
+        let response = raw.response_to(method).await;
+        raw.ended().await;
+        response
+    }
+
     /// A connection by HTTP/2.
     pub async fn open_h2(&self) -> H2 {
         let (io, agreed) = self.clone().h2().connect().await.expect("a connection");

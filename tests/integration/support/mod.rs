@@ -15,6 +15,7 @@ mod client;
 mod document;
 mod edge;
 mod flow;
+pub mod frames;
 mod h2;
 mod kestrel;
 mod origin;

@@ -86,6 +86,19 @@ impl Raw {
         .await
     }
 
+    /// The next so many bytes; an end of the connection before them fails the test.
+    pub async fn exactly(&mut self, count: usize) -> Bytes {
+        within("some bytes", async {
+            while self.reader.unread().len() < count {
+                let read = self.reader.fill().await.expect("more bytes");
+                let unread = || wire::text(self.reader.unread());
+                assert!(read > 0, "the connection ended after {:?}", unread());
+            }
+            self.reader.take(count)
+        })
+        .await
+    }
+
     /// Everything until the peer closes; a reset counts as a close.
     pub async fn rest(&mut self) -> Bytes {
         within("the end of the connection", self.reader.ended()).await;
