@@ -10,6 +10,7 @@
 )]
 
 mod commands;
+mod conformance;
 mod docs;
 mod ending;
 mod failures;
