@@ -222,27 +222,27 @@ fn bodies() -> Vec<Row> {
 
 #[tokio::test]
 async fn fields_of_http_2() {
-    judge(fields()).await;
+    judge(&fields()).await;
 }
 
 #[tokio::test]
 async fn pseudo_headers_of_http_2() {
-    judge(pseudo_headers()).await;
+    judge(&pseudo_headers()).await;
 }
 
 #[tokio::test]
 async fn paths_of_http_2() {
-    judge(paths()).await;
+    judge(&paths()).await;
 }
 
 #[tokio::test]
 async fn authorities_of_http_2() {
-    judge(authorities()).await;
+    judge(&authorities()).await;
 }
 
 #[tokio::test]
 async fn bodies_of_http_2() {
-    judge(bodies()).await;
+    judge(&bodies()).await;
 }
 
 #[tokio::test]
@@ -263,13 +263,13 @@ async fn a_body_whose_trailers_end_the_connection_has_no_end() {
 }
 
 /// Every row in clear text and over TLS; in the end the metrics know of every refused request.
-async fn judge(table: Vec<Row>) {
+async fn judge(table: &[Row]) {
     let endpoint = Endpoint::start().await;
     let edge = before(&endpoint).await;
     let mut refused = 0;
     for client in [edge.client("web"), edge.client("secure").tls()] {
         let client = client.h2();
-        for Row(name, sent, verdict) in &table {
+        for Row(name, sent, verdict) in table {
             row(&client, &endpoint, name, sent, *verdict).await;
             refused += usize::from(matches!(verdict, Refused(_) | Rejected));
         }
