@@ -3,10 +3,15 @@
 use http::header::{HeaderMap, HeaderName};
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether proxies tell of the client by this field; from anyone else it is a forgery.
+/// Whether proxies tell of the client by this field; from anyone else it is a forgery. Where
+/// applications get fields as variables (CGI, WSGI), `x_forwarded_for` is the same as ours.
 pub fn is_forwarded(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded-") || name == "x-real-ip" || name == "forwarded"
+    let begins = |with: &str| {
+        let own = name.as_str().as_bytes().get(..with.len()).unwrap_or_default();
+        own.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).eq(with.bytes())
+    };
+    let is = |other: &str| name.as_str().len() == other.len() && begins(other);
+    begins("x-forwarded-") || is("x-real-ip") || is("forwarded")
 }
 
 /// The client and, if it was told, its port: read from the right to the first untrusted address.
@@ -71,6 +76,16 @@ mod tests {
             Some(port) => format!("{ip} {port}"),
             None => ip.to_string(),
         })
+    }
+
+    #[test]
+    fn a_field_that_an_application_takes_for_ours_is_one_too() {
+        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_proto", "x_real-ip"] {
+            assert!(is_forwarded(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["x-forwarded", "x-real-ipv6", "xforwarded-for", "forwarded-by"] {
+            assert!(!is_forwarded(&HeaderName::from_static(name)), "{name}");
+        }
     }
 
     #[test]

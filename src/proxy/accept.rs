@@ -77,11 +77,15 @@ fn read(
 }
 
 /// What the listener has refused on HTTP/1 already, and no HTTP/1 endpoint may get: a target that
-/// cannot be one there, and a length that is told twice.
+/// cannot be one there, a length that is told twice, and values that HTTP/1 would trim.
 fn is_sound(request: &RequestHeader, target: &PathAndQuery) -> bool {
-    let is_asterisk = target == "*" && request.method != Method::OPTIONS;
+    let is_target = match target.as_str() {
+        "*" => request.method == Method::OPTIONS,
+        target => target.starts_with('/') && target.is_ascii(),
+    };
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
-    target.as_str().is_ascii() && !is_asterisk && lengths.nth(1).is_none()
+    let is_trimmed = |value: &HeaderValue| value.as_bytes().trim_ascii() == value.as_bytes();
+    is_target && lengths.nth(1).is_none() && request.headers.values().all(is_trimmed)
 }
 
 /// The host that was asked for; the absolute form of a target becomes the origin form.

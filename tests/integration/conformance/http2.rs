@@ -84,6 +84,9 @@ fn fields() -> Vec<Row> {
         Row("te of trailers and more", with(&[("te", "trailers, gzip")]), Reset),
         Row("te of trailers", with(&[("te", "trailers")]),
             As("GET / HTTP/1.1\r\nHost: a\r\nte: trailers\r\nConnection: TE\r\n\r\n")),
+        // Values (RFC 9113, 8.2.1): an endpoint would trim them.
+        Row("a blank before a value", with(&[("x", " a")]), Refused(400)),
+        Row("a tab after a value", with(&[("x", "a\t")]), Refused(400)),
         // Names (RFC 9113, 8.2.1).
         Row("upper case", with(&[("X-Upper", "1")]), Ended),
         Row("upper case in a pseudo-header", without(":path", &[(":Path", "/")]), Ended),
@@ -142,6 +145,7 @@ fn paths() -> Vec<Row> {
     vec![
         Row("an empty path", but(":path", ""), Reset),
         Row("a relative path", but(":path", "a"), Reset),
+        Row("a query alone", but(":path", "?x"), Refused(400)),
         Row("absolute form", but(":path", "http://b/"), Reset),
         Row("the asterisk", but(":path", "*"), Refused(400)),
         Row("the asterisk of OPTIONS",
