@@ -2,13 +2,12 @@
 
 use super::ctx::Ctx;
 use super::request;
-use crate::exchange::{Arrival, Cause, Phase, Reply};
+use crate::exchange::{Cause, Phase, Reply};
 use crate::observe::log::Throttle;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use std::sync::Arc;
 use std::time::Duration;
 
 static UPSTREAM: Throttle = Throttle::burst(20, Duration::from_secs(1));
@@ -114,16 +113,18 @@ pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Option<Cause> {
 
 /// Whether the response was sent whole, and only the rest of the request's body is not wanted.
 fn is_answered(error: &Error, ctx: &Ctx) -> bool {
-    let is_of_request = match error.etype() {
-        ErrorType::ReadError | ErrorType::ReadTimedout | ErrorType::ConnectionClosed => {
-            *error.esource() == ErrorSource::Downstream
-        }
-        ErrorType::HTTPStatus(_) => true,
-        _ => false,
-    };
-    let is_whole = |arrival: &Arc<Arrival>| arrival.is_answered();
+    let is_downstream = *error.esource() == ErrorSource::Downstream;
     let has_ended = ctx.attempt.as_ref().is_some_and(|attempt| attempt.ended.is_some());
-    is_of_request && (has_ended || ctx.arrival.as_ref().is_some_and(is_whole))
+    let is_written = ctx.arrival.as_ref().is_some_and(|arrival| arrival.is_answered());
+    match error.etype() {
+        ErrorType::ReadError | ErrorType::ReadTimedout | ErrorType::ConnectionClosed => {
+            is_downstream && (has_ended || is_written)
+        }
+        // The client reset its stream, be it with the response or because it has it.
+        ErrorType::H2Error => is_downstream && is_written,
+        ErrorType::HTTPStatus(_) => has_ended || is_written,
+        _ => false,
+    }
 }
 
 fn of_silence(phase: Phase, ctx: &Ctx) -> Cause {
