@@ -34,13 +34,14 @@ async fn every_address_of_a_name_is_used() {
 
 /// Origins on both loopback addresses; none on a machine without IPv6.
 async fn on_one_port() -> Option<(Origin, Origin)> {
+    TcpListener::bind("[::1]:0").ok()?;
     loop {
-        let six = TcpListener::bind("[::1]:0").ok()?;
-        let port = six.local_addr().unwrap().port();
-        if TcpListener::bind(("127.0.0.1", port)).is_err() {
+        // Below those that the system gives to others, who could take it before we do.
+        let port = fastrand::u16(20_000..32_000);
+        let is_free = |host: &str| TcpListener::bind((host, port)).is_ok();
+        if !is_free("::1") || !is_free("127.0.0.1") {
             continue;
         }
-        drop(six);
         let four = origin().at(format!("127.0.0.1:{port}")).reply("/", "four");
         let six = origin().at(format!("[::1]:{port}")).reply("/", "six");
         return Some((four.start().await, six.start().await));
