@@ -151,9 +151,10 @@ impl<S: Transport> Wire<S> {
         give_back(std::mem::take(&mut self.out));
     }
 
-    /// Tells the watch of bytes that moved. Over HTTP/1 the exchange does that itself.
+    /// Tells the watch of bytes that moved. Of what goes between a client and an endpoint over
+    /// HTTP/1 the exchange tells itself.
     fn touch(&self) {
-        if self.is_h2 {
+        if self.is_h2 || self.arrival.watch.phase() == Phase::Reply {
             self.arrival.watch.touch();
         }
     }

@@ -6,6 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 /// Whether proxies tell of the client by this field; from anyone else it is a forgery. Where
 /// applications get fields as variables (CGI, WSGI), `x_forwarded_for` is the same as ours.
 pub fn is_forwarded(name: &HeaderName) -> bool {
+    // Asked of every field of every request, and few begin so.
+    if !name.as_str().starts_with(['x', 'f']) {
+        return false;
+    }
     let begins = |with: &str| {
         let own = name.as_str().as_bytes().get(..with.len()).unwrap_or_default();
         own.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).eq(with.bytes())

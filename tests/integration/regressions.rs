@@ -1,7 +1,7 @@
 //! Bugs that were there once.
 
 use crate::support::frames::{END, GET, RESET, SETTINGS, frame, http2};
-use crate::support::{Reply, edge, origin, tool};
+use crate::support::{Reply, edge, origin, paced, tool};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,10 +66,7 @@ async fn a_client_that_sends_on_for_a_while_still_reads_why_it_was_refused() {
     let mut raw = edge.raw("web").await;
     raw.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").await;
     // Longer than a client that is silent is waited for.
-    for _ in 0..30 {
-        raw.write([b'x'; 1000]).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    paced(30, Duration::from_millis(100), async |_| raw.write([b'x'; 1000]).await).await;
     assert_eq!(raw.response().await.status, 413);
 }
 

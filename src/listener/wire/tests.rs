@@ -5,6 +5,7 @@ use crate::net::CidrSet;
 use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// Keeps what is written until it is flushed, as TLS does while its socket is full.
 struct Keeping {
@@ -91,4 +92,20 @@ async fn nothing_stays_behind_while_the_engine_waits_for_more_to_send() {
         assert!(poll_fn(read).await.is_pending());
         assert_eq!(sent.lock().len(), length);
     }
+}
+
+#[tokio::test]
+async fn a_reply_of_ours_that_moves_is_not_overdue() {
+    let mut wire = wire(&Arc::default());
+    wire.arrival().watch.set(Phase::Reply, Some(Duration::from_secs(1)));
+    let mut pace = tokio::time::interval(Duration::from_millis(300));
+    for _ in 0..6 {
+        pace.tick().await;
+        wire.write_all(&[b'x'; 2 * COALESCE]).await.unwrap();
+    }
+    let mut buffer = [0; 8];
+    let read = |cx: &mut Context<'_>| {
+        Poll::Ready(Pin::new(&mut wire).poll_read(cx, &mut ReadBuf::new(&mut buffer)))
+    };
+    assert!(poll_fn(read).await.is_pending());
 }

@@ -1,7 +1,7 @@
 //! Large bodies pass in bounded memory, and nobody's slowness makes the edge buffer.
 
 use super::{By, To, before, ways};
-use crate::support::{Edge, Feed, Gate, Reply, Seen, Upload, eventually};
+use crate::support::{Download, Edge, Feed, Gate, Reply, Seen, Upload, eventually};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -161,6 +161,21 @@ fn writing(mut up: Upload, pieces: Vec<Bytes>) -> (JoinHandle<Upload>, Arc<Atomi
     (task, written)
 }
 
+/// An upload that is begun and held back, because something after the client does not read.
+async fn held_back(
+    by: By,
+    to: To,
+    edge: &Edge,
+    pieces: Vec<Bytes>,
+) -> (JoinHandle<Upload>, Download) {
+    let flow = by.client(edge).request("POST", "/").chunked().open().await;
+    let (up, down) = flow.split();
+    let (writing, written) = writing(up, pieces);
+    let held = settled("the client to be held back", || written.load(Ordering::Relaxed)).await;
+    assert!(held < ON_ITS_WAY, "{by:?} {to:?}: {} MiB were sent", held / MIB);
+    (writing, down)
+}
+
 #[tokio::test]
 async fn bodies_flow_both_ways_at_once_though_the_client_begins_late_to_read() {
     for (by, to) in ways() {
@@ -170,11 +185,7 @@ async fn bodies_flow_both_ways_at_once_though_the_client_begins_late_to_read() {
         let edge = warm(to, &origin).await;
         let before = edge.process().resident();
 
-        let flow = by.client(&edge).request("POST", "/").chunked().open().await;
-        let (up, mut down) = flow.split();
-        let (writing, written) = writing(up, pieces);
-        let held = settled("the client to be held back", || written.load(Ordering::Relaxed)).await;
-        assert!(held < ON_ITS_WAY, "{by:?} {to:?}: {} MiB were sent", held / MIB);
+        let (writing, mut down) = held_back(by, to, &edge, pieces).await;
 
         assert_eq!(down.head().await.status, 200);
         let mut hash = Sha256::new();
@@ -196,11 +207,7 @@ async fn an_endpoint_that_does_not_read_holds_the_client_back() {
         let edge = edge.upstream(if to == To::H2 { "protocol: h2" } else { "" }).start().await;
         let before = edge.process().resident();
 
-        let flow = by.client(&edge).request("POST", "/").chunked().open().await;
-        let (up, mut down) = flow.split();
-        let (writing, written) = writing(up, pieces);
-        let held = settled("the client to be held back", || written.load(Ordering::Relaxed)).await;
-        assert!(held < ON_ITS_WAY, "{by:?} {to:?}: {} MiB were sent", held / MIB);
+        let (writing, mut down) = held_back(by, to, &edge, pieces).await;
         let grown = edge.process().peak().saturating_sub(before);
         assert!(grown < BOUND, "{by:?} {to:?}: grew by {} MiB", grown / MIB);
 
