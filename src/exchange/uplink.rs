@@ -3,17 +3,20 @@
 //! While the engine writes to an endpoint it reads nothing from it. An endpoint that answers while
 //! it reads would come to wait for us while we wait for it. So our downstream IO gives the engine a
 //! piece only when writing it will not block: over HTTP/1 the endpoint's socket tells; an HTTP/2
-//! stream tells nobody its window, and there the response has the right of way instead.
+//! stream tells nobody its window, and there it goes by what comes back.
 
 use arc_swap::ArcSwapOption;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// The most that is read of a body at once.
 const PIECE: usize = 64 * 1024;
@@ -22,10 +25,22 @@ const LEAST_PIECE: usize = 2 * 1024;
 const PIECES_PER_BUFFER: usize = 16;
 /// What the smallest window of an HTTP/2 stream takes without anybody reading (RFC 9113, 6.9.2).
 const WINDOW: usize = 65_535;
-/// Looks at the response without finding any after which a piece of the request goes.
-const QUIET: u8 = 2;
-/// Pieces of the response after which one of the request goes in any case.
-const PATIENCE: u32 = 64;
+/// The most that goes between two pauses of an endpoint that does not answer.
+const MOST_AT_ONCE: usize = 4 * 1024 * 1024;
+/// An endpoint that got as much without answering more than its head reads before it answers.
+const READS_FIRST: u64 = 1024 * 1024;
+/// For how long nothing of a response comes, when the endpoint is taken to have read all it got.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The same of an endpoint that answered less than it did before for as much.
+const LONG_PAUSE: Duration = Duration::from_millis(40);
+/// After a pause, looks by which the connection's own task had its turn to read.
+const LOOKS: u8 = 2;
+/// For how long a response without a pause keeps the request waiting; each time twice as long.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// An endpoint that answers more than so many times what it gets tells nothing of what it read.
+const ECHO: u64 = 2;
+/// How much of an echo is believed between two pauses.
+const BELIEVED: usize = 1024 * 1024;
 
 /// The way to the endpoint of the current attempt, if something is known of it.
 #[derive(Debug, Default)]
@@ -35,8 +50,8 @@ pub struct Uplink(ArcSwapOption<Way>);
 struct Way {
     /// The connection, if it is this exchange's alone; else a stream of HTTP/2.
     socket: Option<OwnedFd>,
-    /// Pieces of the response that passed.
-    answered: AtomicU32,
+    /// Bytes of the response's body that passed.
+    answered: AtomicU64,
     is_blocked: AtomicBool,
 }
 
@@ -67,10 +82,15 @@ impl Uplink {
         self.by_socket(socket);
     }
 
-    /// A piece of the response passed.
-    pub fn answered(&self) {
+    /// The response has begun.
+    pub fn begun(&self) {
+        self.answered(1);
+    }
+
+    /// So many bytes of the response's body passed.
+    pub fn answered(&self, length: usize) {
         if let Some(way) = &*self.0.load() {
-            way.answered.fetch_add(1, Ordering::Relaxed);
+            way.answered.fetch_add(length as u64, Ordering::Relaxed);
         }
     }
 
@@ -93,7 +113,7 @@ impl Uplink {
     }
 
     fn open(&self, socket: Option<OwnedFd>) {
-        let (answered, is_blocked) = (AtomicU32::new(0), AtomicBool::new(false));
+        let (answered, is_blocked) = (AtomicU64::new(0), AtomicBool::new(false));
         self.0.store(Some(Arc::new(Way { socket, answered, is_blocked })));
     }
 }
@@ -105,11 +125,39 @@ pub struct Gate(Option<Box<Passing>>);
 #[derive(Debug, Default)]
 struct Passing {
     blocked: Option<TcpStream>,
-    /// Bytes that passed.
-    passed: usize,
-    answered: u32,
-    quiet: u8,
-    waited: u32,
+    turns: Turns,
+}
+
+/// How a request and its response take turns on a stream.
+///
+/// The endpoint is known to take [`WINDOW`] bytes. A pause of the response tells that it read all,
+/// and when it answered no more than it got until then, what comes back after tells how much of the
+/// rest. So no more is in flight than it takes, unless it pauses with much to answer.
+#[derive(Debug)]
+struct Turns {
+    /// Bytes of the request that passed.
+    passed: u64,
+    /// Those of them that the endpoint may not have read.
+    unread: usize,
+    /// As much of them as may be.
+    most: usize,
+    /// Bytes of the response that were seen to pass, and so many at the last turn.
+    answered: u64,
+    last_answered: u64,
+    /// What had passed at the pause until which most was answered for it, and what of the response.
+    caught_up: (u64, u64),
+    /// How much of what comes back is believed to be read.
+    believed: usize,
+    waiting: Option<Waiting>,
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    pause: Pin<Box<Sleep>>,
+    is_long: bool,
+    looks: u8,
 }
 
 impl Gate {
@@ -122,7 +170,7 @@ impl Gate {
     pub fn poll(&mut self, uplink: &Uplink, cx: &mut Context<'_>) -> Poll<usize> {
         let Some(way) = &*uplink.0.load() else { return Poll::Ready(PIECE) };
         let passing = self.0.get_or_insert_default();
-        let Some(socket) = &way.socket else { return passing.poll_quiet(way, cx) };
+        let Some(socket) = &way.socket else { return passing.turns.poll(way, cx) };
         let piece = passing.poll_socket(socket, cx);
         way.is_blocked.store(piece.is_pending(), Ordering::Relaxed);
         piece
@@ -131,7 +179,7 @@ impl Gate {
     /// So many bytes went.
     pub fn pass(&mut self, length: usize) {
         if let Some(passing) = &mut self.0 {
-            passing.passed = passing.passed.saturating_add(length);
+            passing.turns.pass(length);
         }
     }
 }
@@ -156,27 +204,114 @@ impl Passing {
         let buffer = getsockopt(socket, sockopt::SndBuf).unwrap_or(0);
         Poll::Ready((buffer / PIECES_PER_BUFFER).clamp(LEAST_PIECE, PIECE))
     }
+}
 
-    /// Looks again and again whether the response moves; each look lets the engine move it.
-    fn poll_quiet(&mut self, way: &Way, cx: &mut Context<'_>) -> Poll<usize> {
-        if self.passed < WINDOW {
-            return Poll::Ready(WINDOW - self.passed);
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            passed: 0,
+            unread: 0,
+            most: WINDOW,
+            answered: 0,
+            last_answered: 0,
+            caught_up: (1, 0),
+            believed: 0,
+            waiting: None,
+            patience: PATIENCE,
         }
-        let answered = way.answered.load(Ordering::Relaxed);
-        if answered != self.answered {
-            self.waited = self.waited.saturating_add(answered.wrapping_sub(self.answered));
-            self.answered = answered;
-            self.quiet = 0;
+    }
+}
+
+impl Turns {
+    fn pass(&mut self, length: usize) {
+        self.passed = self.passed.saturating_add(length as u64);
+        self.unread = self.unread.saturating_add(length);
+    }
+
+    fn poll(&mut self, way: &Way, cx: &mut Context<'_>) -> Poll<usize> {
+        self.look(way.answered.load(Ordering::Relaxed));
+        if self.unread >= self.most {
+            ready!(self.poll_wait(cx));
+            self.waiting = None;
+            self.unread = 0;
+            let is_silent = self.answered == self.last_answered;
+            if self.answered == 0 || is_silent && self.passed >= READS_FIRST {
+                self.most = (self.most * 2).min(MOST_AT_ONCE);
+            }
+            self.last_answered = self.answered;
         }
-        if self.quiet < QUIET && self.waited < PATIENCE {
-            self.quiet += 1;
+        Poll::Ready((self.most - self.unread).min(PIECE))
+    }
+
+    fn look(&mut self, answered: u64) {
+        let came = answered.saturating_sub(self.answered);
+        if came == 0 {
+            return;
+        }
+        self.answered = answered;
+        self.most = WINDOW;
+        let read = self.believed.min(usize::try_from(came).unwrap_or(usize::MAX));
+        self.believed -= read;
+        self.unread = self.unread.saturating_sub(read);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.pause.as_mut().reset(Instant::now() + PAUSE);
+            waiting.is_long = false;
+            waiting.looks = 0;
+        }
+    }
+
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let has_caught_up = self.has_caught_up();
+        let waiting = self.waiting.get_or_insert_with(|| Waiting {
+            since: Instant::now(),
+            pause: Box::pin(sleep(PAUSE)),
+            is_long: false,
+            looks: 0,
+        });
+        if waiting.since.elapsed() >= self.patience {
+            self.patience *= 2;
+            return Poll::Ready(());
+        }
+        ready!(waiting.pause.as_mut().poll(cx));
+        if !waiting.is_long && !has_caught_up {
+            waiting.is_long = true;
+            waiting.pause.as_mut().reset(Instant::now() + LONG_PAUSE);
+            ready!(waiting.pause.as_mut().poll(cx));
+        }
+        if waiting.looks < LOOKS {
+            waiting.looks += 1;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.quiet = 0;
-        self.waited = 0;
-        Poll::Ready(PIECE)
+        self.patience = PATIENCE;
+        if waiting.is_long || self.is_most_for_what_passed() {
+            self.caught_up = (self.passed, self.answered);
+        }
+        self.believed = if self.is_echo() { BELIEVED } else { 0 };
+        Poll::Ready(())
     }
+
+    fn is_echo(&self) -> bool {
+        (1..=self.passed.saturating_mul(ECHO)).contains(&self.answered)
+    }
+
+    /// Whether so much came for so little for the first time.
+    fn is_most_for_what_passed(&self) -> bool {
+        let (passed, answered) = self.caught_up;
+        product(self.answered, passed) >= product(answered, self.passed)
+    }
+
+    /// Whether the endpoint answered about what is to be expected of it for what it got.
+    fn has_caught_up(&self) -> bool {
+        let (passed, answered) = self.caught_up;
+        let read = product(self.answered, passed).checked_div(u128::from(answered));
+        let is_read = |read| read + WINDOW as u128 / 2 >= u128::from(self.passed);
+        self.answered <= self.passed.saturating_mul(ECHO) || read.is_none_or(is_read)
+    }
+}
+
+fn product(a: u64, b: u64) -> u128 {
+    u128::from(a) * u128::from(b)
 }
 
 /// The socket as the runtime knows one; of what kind it is does not matter for waiting.
@@ -246,30 +381,111 @@ mod tests {
         assert_eq!(theirs.read(&mut [0; 1]).unwrap(), 0);
     }
 
-    #[test]
-    fn on_a_stream_the_response_goes_first() {
+    /// A gate before a stream, all of whose first window went.
+    fn full() -> (Uplink, Gate) {
         let (uplink, mut gate) = (Uplink::default(), Gate::default());
         uplink.by_stream();
         assert_eq!(now(&mut gate, &uplink), Poll::Ready(WINDOW));
         gate.pass(WINDOW);
-        for _ in 0..3 {
-            uplink.answered();
-            assert!(now(&mut gate, &uplink).is_pending());
-        }
         assert!(now(&mut gate, &uplink).is_pending());
+        (uplink, gate)
+    }
+
+    async fn waited(gate: &mut Gate, uplink: &Uplink) -> (usize, Duration) {
+        let begun = Instant::now();
+        (poll_fn(|cx| gate.poll(uplink, cx)).await, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_an_echo_what_comes_back_makes_room_after_a_pause() {
+        let (uplink, mut gate) = full();
+        uplink.answered(WINDOW);
+        assert!(now(&mut gate, &uplink).is_pending());
+        assert_eq!(waited(&mut gate, &uplink).await.0, WINDOW);
+        gate.pass(WINDOW);
+        uplink.answered(1000);
+        assert_eq!(now(&mut gate, &uplink), Poll::Ready(1000));
+        gate.pass(1000);
+        uplink.answered(BELIEVED);
+        assert_eq!(now(&mut gate, &uplink), Poll::Ready(WINDOW));
+        gate.pass(WINDOW);
+        uplink.answered(1000);
+        assert!(now(&mut gate, &uplink).is_pending(), "not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_response_is_the_turn_of_the_request() {
+        let (uplink, mut gate) = full();
+        uplink.answered(10 * WINDOW);
+        let (piece, time) = waited(&mut gate, &uplink).await;
+        assert_eq!(piece, WINDOW);
+        assert!((PAUSE..2 * PAUSE).contains(&time), "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_pauses_early_is_waited_for_longer() {
+        let (uplink, mut gate) = full();
+        uplink.answered(10 * WINDOW);
+        waited(&mut gate, &uplink).await;
+        gate.pass(WINDOW);
+        uplink.answered(WINDOW);
+        assert!(waited(&mut gate, &uplink).await.1 >= LONG_PAUSE);
+        gate.pass(WINDOW);
+        uplink.answered(9 * WINDOW);
+        let time = waited(&mut gate, &uplink).await.1;
+        assert!(time < LONG_PAUSE, "it is not held to what it did at first: {time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_the_head_of_a_response_no_more_goes_until_it_is_clear_that_nothing_comes() {
+        let (uplink, mut gate) = full();
+        uplink.begun();
+        let mut passed = WINDOW as u64;
+        while passed < READS_FIRST {
+            let piece = waited(&mut gate, &uplink).await.0;
+            assert!(piece <= WINDOW);
+            gate.pass(piece);
+            passed += piece as u64;
+        }
+        waited(&mut gate, &uplink).await;
+        gate.pass(WINDOW);
         assert!(now(&mut gate, &uplink).is_ready());
     }
 
-    #[test]
-    fn a_response_without_end_leaves_a_turn_to_the_request() {
-        let (uplink, mut gate) = (Uplink::default(), Gate::default());
-        uplink.by_stream();
-        assert!(now(&mut gate, &uplink).is_ready());
-        gate.pass(WINDOW);
-        let turn = (0..=PATIENCE).position(|_| {
-            uplink.answered();
-            now(&mut gate, &uplink).is_ready()
-        });
-        assert_eq!(turn, Some(PATIENCE as usize - 1));
+    #[tokio::test(start_paused = true)]
+    async fn before_the_response_more_and_more_goes_at_once() {
+        let (uplink, mut gate) = full();
+        let mut at_once = Vec::new();
+        for _ in 0..8 {
+            waited(&mut gate, &uplink).await;
+            let mut went = 0;
+            while let Poll::Ready(piece) = now(&mut gate, &uplink) {
+                gate.pass(piece);
+                went += piece;
+            }
+            at_once.push(went);
+        }
+        assert_eq!(at_once[..3], [2 * WINDOW, 4 * WINDOW, 8 * WINDOW]);
+        assert_eq!(at_once[7], MOST_AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_without_a_pause_leaves_a_turn_to_the_request_ever_more_rarely() {
+        let (uplink, mut gate) = full();
+        uplink.answered(10 * WINDOW);
+        let mut pace = tokio::time::interval(PAUSE / 2);
+        for patience in [PATIENCE, 2 * PATIENCE, 4 * PATIENCE] {
+            let begun = Instant::now();
+            loop {
+                pace.tick().await;
+                uplink.answered(WINDOW);
+                if now(&mut gate, &uplink).is_ready() {
+                    break;
+                }
+            }
+            let time = begun.elapsed();
+            assert!((patience..patience + 2 * PAUSE).contains(&time), "{time:?}");
+            gate.pass(WINDOW);
+        }
     }
 }

@@ -120,11 +120,11 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Box<Ctx>,
     ) -> Result<Option<Duration>> {
-        response::body(end, ctx);
+        response::body(body.as_ref().map_or(0, Bytes::len), end, ctx);
         Ok(None)
     }
 
@@ -134,7 +134,7 @@ impl ProxyHttp for Proxy {
         _trailers: &mut HeaderMap,
         ctx: &mut Box<Ctx>,
     ) -> Result<Option<Bytes>> {
-        response::body(true, ctx);
+        response::body(0, true, ctx);
         Ok(None)
     }
 

@@ -53,6 +53,9 @@ pub(super) fn filter(
     if !is_interim || response.status == StatusCode::SWITCHING_PROTOCOLS {
         edit(session, response, ctx);
     }
+    if !is_interim && let Some(arrival) = &ctx.arrival {
+        arrival.uplink.begun();
+    }
     if !is_interim && is_bodiless(session, response) {
         complete(ctx);
     }
@@ -83,10 +86,10 @@ pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &m
 }
 
 /// A piece of the body passes.
-pub(super) fn body(end: bool, ctx: &mut Ctx) {
+pub(super) fn body(length: usize, end: bool, ctx: &mut Ctx) {
     if let Some(arrival) = &ctx.arrival {
         arrival.watch.touch();
-        arrival.uplink.answered();
+        arrival.uplink.answered(length);
     }
     if end {
         complete(ctx);

@@ -198,6 +198,25 @@ async fn bodies_flow_both_ways_at_once_though_the_client_begins_late_to_read() {
 }
 
 #[tokio::test]
+async fn a_response_in_small_pieces_and_a_request_do_not_wait_for_each_other() {
+    let length = 8 * MIB;
+    for (by, to) in ways() {
+        let (pieces, _) = body(length);
+        let origin = to.origin().before_body().answer("/", Reply::echo_in(1000));
+        let origin = origin.status("/warm", 200).start().await;
+        let edge = warm(to, &origin).await;
+        let flow = by.client(&edge).request("POST", "/").chunked().open().await;
+        let (up, mut down) = flow.split();
+        let (writing, _) = writing(up, pieces);
+        assert_eq!(down.head().await.status, 200);
+        let mut came = 0;
+        down.rest(|piece| came += piece.len() as u64).await.unwrap();
+        assert_eq!(came, length, "{by:?} {to:?}");
+        writing.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_that_does_not_read_holds_the_client_back() {
     for (by, to) in ways() {
         let (pieces, expected) = body(TOTAL);

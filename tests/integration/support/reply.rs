@@ -25,8 +25,8 @@ pub(super) enum Body {
     Fed(Feed),
     /// These bytes are the whole answer, head included.
     Wire(Bytes),
-    /// The request's body, as it comes.
-    Echo,
+    /// The request's body as it comes, in pieces of at most this length.
+    Echo(usize),
     /// Upgraded, and every message comes back.
     WebSocket,
     /// Upgraded to a protocol of this name, and every byte comes back.
@@ -84,7 +84,12 @@ impl Reply {
 
     /// Sends the request's body back as it comes, from an origin that answers `before_body`.
     pub fn echo() -> Self {
-        Self { body: Body::Echo, ..Self::new(200) }
+        Self::echo_in(usize::MAX)
+    }
+
+    /// An echo in pieces of at most this length.
+    pub fn echo_in(largest: usize) -> Self {
+        Self { body: Body::Echo(largest), ..Self::new(200) }
     }
 
     /// Becomes a WebSocket that sends back every message.

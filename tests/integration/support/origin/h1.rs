@@ -92,8 +92,8 @@ async fn exchange(
 ) -> (Reply, Result<()>) {
     if serving.script.before_body {
         let reply = serving.reply(&record.request());
-        if matches!(reply.body, Body::Echo) {
-            let echoed = echo_body(reader, writer, head, record).await;
+        if let Body::Echo(largest) = reply.body {
+            let echoed = echo_body(reader, writer, head, record, largest).await;
             return (reply, echoed);
         }
         let both = async {
@@ -142,13 +142,16 @@ async fn echo_body(
     writer: &mut Writer,
     head: &Head,
     record: &Record,
+    largest: usize,
 ) -> Result<()> {
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
     let mut framing = head.framing(Framing::Length(0))?;
     let mut trailers = Headers::default();
     while let Some(piece) = reader.piece(&mut framing, &mut trailers).await? {
         record.piece(&piece);
-        writer.write(&chunk(&piece)).await?;
+        for echoed in piece.chunks(largest) {
+            writer.write(&chunk(echoed)).await?;
+        }
     }
     record.complete(trailers);
     writer.write(&last_chunk(&Headers::default())).await
@@ -166,7 +169,7 @@ async fn answer(writer: &mut Writer, request: &Head, reply: &Reply) -> Result<()
     match &reply.body {
         Body::Wire(bytes) => writer.write(bytes).await,
         Body::WebSocket | Body::Tunnel(_) => writer.write(&head).await,
-        Body::Echo => panic!("this reply needs an origin that answers before the body"),
+        Body::Echo(_) => panic!("this reply needs an origin that answers before the body"),
         Body::Whole(_) | Body::Fed(_) if bodiless => writer.write(&head).await,
         Body::Whole(bytes) if !chunked => writer.write(&[&head, &bytes[..]].concat()).await,
         Body::Whole(bytes) => {

@@ -47,8 +47,8 @@ async fn exchange(
     let done = if serving.script.before_body {
         let reply = serving.reply(&record.request());
         let closing = reply.ending == Ending::Close;
-        if matches!(reply.body, Body::Echo) {
-            echo_body(&mut body, &mut respond, &record).await.map(|()| false)
+        if let Body::Echo(largest) = reply.body {
+            echo_body(&mut body, &mut respond, &record, largest).await.map(|()| false)
         } else {
             let both = async {
                 let body = read_body(&mut body, &record, &serving);
@@ -107,13 +107,17 @@ async fn echo_body(
     body: &mut RecvStream,
     respond: &mut SendResponse<Bytes>,
     record: &Record,
+    largest: usize,
 ) -> Result<(), h2::Error> {
     let mut send = respond.send_response(http::Response::new(()), false)?;
     while let Some(piece) = body.data().await {
-        let piece = piece?;
+        let mut piece = piece?;
         let length = piece.len();
         record.piece(&piece);
-        write(&mut send, piece, false).await?;
+        while !piece.is_empty() {
+            let echoed = piece.split_to(largest.min(piece.len()));
+            write(&mut send, echoed, false).await?;
+        }
         // The client may send as much as it has got back.
         body.flow_control().release_capacity(length)?;
     }
@@ -164,7 +168,7 @@ async fn answer(respond: &mut SendResponse<Bytes>, reply: Reply) -> Result<(), h
             }
             write(&mut send, Bytes::new(), last).await?;
         }
-        Body::Wire(_) | Body::WebSocket | Body::Tunnel(_) | Body::Echo => {
+        Body::Wire(_) | Body::WebSocket | Body::Tunnel(_) | Body::Echo(_) => {
             panic!("this reply goes over HTTP/1 only, or before the body")
         }
     }
