@@ -2,6 +2,8 @@
 
 use super::ClientAddress;
 use crate::net::cidr::CidrSet;
+use bytes::Bytes;
+use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,11 +47,21 @@ pub struct Connection {
     pub entrance: Arc<Entrance>,
     /// The address of the other side; `None` on a unix socket.
     pub peer: Option<SocketAddr>,
+    /// The same without the port, as forwarded fields tell it.
+    pub peer_ip: Option<HeaderValue>,
     /// What the TLS handshake agreed on; `None` in clear text.
     pub tls: Option<Tls>,
 }
 
 impl Connection {
+    /// A connection that came in by a listener.
+    pub fn new(entrance: Arc<Entrance>, peer: Option<SocketAddr>, tls: Option<Tls>) -> Self {
+        let ip = |peer: SocketAddr| peer.ip().to_canonical().to_string();
+        let peer_ip =
+            peer.and_then(|peer| HeaderValue::from_maybe_shared(Bytes::from(ip(peer))).ok());
+        Self { entrance, peer, peer_ip, tls }
+    }
+
     /// The scheme of requests on it.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

@@ -281,7 +281,7 @@ fn connection<A>(
     peer: Option<SocketAddr>,
     tls: Option<Tls>,
 ) -> Arc<Connection> {
-    Arc::new(Connection { entrance: listener.entrance.clone(), peer, tls })
+    Arc::new(Connection::new(listener.entrance.clone(), peer, tls))
 }
 
 async fn serve<A, S>(

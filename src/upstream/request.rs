@@ -30,12 +30,11 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
     if !told {
         strip_forwarded(request);
     }
-    if let Some(peer) = facts.connection.peer {
-        let peer = IpAddr::to_canonical(&peer.ip());
+    if let Some(peer) = &facts.connection.peer_ip {
         let before = if told { joined(request, &FOR) } else { None };
-        match before {
-            Some(before) => request.insert_header(FOR, format!("{before}, {peer}"))?,
-            None => request.insert_header(FOR, peer.to_string())?,
+        match before.zip(peer.to_str().ok()) {
+            Some((before, peer)) => request.insert_header(FOR, format!("{before}, {peer}"))?,
+            None => request.insert_header(FOR, peer)?,
         }
     }
     if !told || !request.headers.contains_key(&PROTO) {
@@ -46,7 +45,9 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
         if !told || !request.headers.contains_key(&HOST) {
             request.insert_header(HOST, host)?;
         }
-        request.insert_header(header::HOST, host)?;
+        if !is_only(request, &header::HOST, host) {
+            request.insert_header(header::HOST, host)?;
+        }
     }
     Ok(())
 }
@@ -126,6 +127,11 @@ fn strip_forwarded(request: &mut RequestHeader) {
     for name in forged {
         request.remove_header(&name);
     }
+}
+
+fn is_only(request: &RequestHeader, name: &HeaderName, value: &HeaderValue) -> bool {
+    let mut values = request.headers.get_all(name).iter();
+    values.next() == Some(value) && values.next().is_none()
 }
 
 fn joined(request: &RequestHeader, name: &HeaderName) -> Option<String> {

@@ -72,7 +72,7 @@ fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
         client_address: ClientAddress::default(),
         limits,
     };
-    let connection = Connection { entrance: Arc::new(entrance), peer: None, tls: None };
+    let connection = Connection::new(Arc::new(entrance), None, None);
     let drain = tokio::sync::watch::channel(false).1;
     let io = Keeping { kept: Vec::new(), sent: sent.clone() };
     Wire::new(io, Arrival::new(Arc::new(connection), drain), Arc::new(Table::default()).enter(-1))
