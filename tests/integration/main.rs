@@ -11,6 +11,7 @@
 
 mod commands;
 mod conformance;
+mod cost;
 mod docs;
 mod ending;
 mod failures;

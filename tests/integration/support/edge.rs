@@ -24,7 +24,7 @@ pub fn edge(document: &str) -> Builder {
         values: Vec::new(),
         folder: TempDir::new().expect("a folder"),
         environment: Vec::new(),
-        descriptors: None,
+        under: Vec::new(),
         stdout: Gate::wide(),
         exactly: false,
     }
@@ -36,7 +36,7 @@ pub struct Builder {
     values: Vec<(String, String)>,
     folder: TempDir,
     environment: Vec<(String, String)>,
-    descriptors: Option<(u32, u32)>,
+    under: Vec<String>,
     stdout: Gate,
     exactly: bool,
 }
@@ -70,8 +70,13 @@ impl Builder {
     }
 
     /// Allows the edge so many open files and sockets: at first, and at most.
-    pub fn descriptors(mut self, soft: u32, hard: u32) -> Self {
-        self.descriptors = Some((soft, hard));
+    pub fn descriptors(self, soft: u32, hard: u32) -> Self {
+        self.under(&["prlimit", &format!("--nofile={soft}:{hard}")])
+    }
+
+    /// Starts it by a command that becomes the edge, so that the process id is the edge's own.
+    pub fn under(mut self, command: &[&str]) -> Self {
+        self.under.extend(command.iter().map(|&word| word.to_owned()));
         self
     }
 
@@ -121,16 +126,10 @@ impl Builder {
         let text = if self.exactly { text } else { complete(&text) };
         let path = self.folder.path().join("falconer.yaml");
         fs::write(&path, text).expect("the document");
-        let binary = env!("CARGO_BIN_EXE_falconer");
-        let mut process = match self.descriptors {
-            None => Command::new(binary),
-            Some((soft, hard)) => {
-                // It becomes the edge, so the process id is the edge's own.
-                let mut process = Command::new("prlimit");
-                process.arg(format!("--nofile={soft}:{hard}")).arg(binary);
-                process
-            }
-        };
+        let binary = env!("CARGO_BIN_EXE_falconer").to_owned();
+        let mut words = self.under.iter().chain([&binary]);
+        let mut process = Command::new(words.next().expect("a program"));
+        process.args(words);
         process.arg(command).arg("-c").arg(path).env_remove("STATE_DIRECTORY");
         process.envs(self.environment.iter().map(|(name, value)| (name, value)));
         process
