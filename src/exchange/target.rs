@@ -55,6 +55,11 @@ impl Target {
         self.sent.query().unwrap_or_default()
     }
 
+    /// Whether it is that of OPTIONS for the server as a whole (RFC 9110, 9.3.7).
+    pub fn is_asterisk(&self) -> bool {
+        self.sent.as_str() == "*"
+    }
+
     /// Path and query as the client sent them.
     pub fn sent(&self) -> &PathAndQuery {
         &self.sent

@@ -22,6 +22,8 @@ pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) 
     let entrance = &arrival.connection.entrance;
     let accepted = read(session.req_header_mut(), &arrival.connection);
     let found = match &accepted {
+        // Asked of the edge itself, whatever its routes are.
+        Ok(accepted) if accepted.target.is_asterisk() => Outcome::NoRoute,
         Ok(accepted) => find(snapshot, session.req_header(), accepted, &arrival.connection),
         Err(_) => Outcome::NoRoute,
     };
@@ -38,6 +40,7 @@ pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) 
     uri_size(ctx, entrance.limits.uri_size)?;
     match found {
         Outcome::Found(found) => ctx.captures = found.captures,
+        Outcome::NoRoute if ctx.is_asterisk() => {}
         Outcome::NoRoute => return Err(ctx.fail(Cause::NoRoute)),
         Outcome::UnknownHost => return Err(ctx.fail(Cause::UnknownHost)),
     }

@@ -60,6 +60,11 @@ pub(super) struct Attempt {
 }
 
 impl Ctx {
+    /// Whether the request asks what the edge itself can do.
+    pub(super) fn is_asterisk(&self) -> bool {
+        self.accepted.as_ref().is_some_and(|accepted| accepted.target.is_asterisk())
+    }
+
     /// Boxed: the engine moves it from future to future.
     pub(super) fn new() -> Box<Self> {
         let arrival = Arrival::current();

@@ -5,6 +5,8 @@ use super::response;
 use crate::exchange::{Cause, Phase, Reply};
 use crate::route::{Route, Target};
 use crate::upstream::{self, Introduced, Timeouts};
+use http::StatusCode;
+use http::header::{self, HeaderValue};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -12,6 +14,10 @@ use std::sync::Arc;
 
 /// Runs the filters; true if the exchange was answered.
 pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    if ctx.is_asterisk() {
+        send(session, ctx, &options()).await?;
+        return Ok(true);
+    }
     let request = session.req_header_mut();
     introduce(request, ctx)?;
     let reply = ctx.lend(request, None, |route, exchange| {
@@ -31,6 +37,13 @@ pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool>
             Ok(true)
         }
     }
+}
+
+/// What the edge says of itself: routes may allow less (RFC 9110, 9.3.7).
+fn options() -> Reply {
+    const ALL: HeaderValue =
+        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    Reply::new(StatusCode::NO_CONTENT).header(header::ALLOW, ALL)
 }
 
 /// What goes upstream says who the client is; filters see it, and have the last word.
