@@ -53,6 +53,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         time: ctx.time,
         request_id: ctx.id.clone(),
         client,
+        local: connection.local,
         listener: connection.entrance.name.clone(),
         route: ctx.route.as_ref().map(|route| route.name.clone()),
         method: Some(request.method.clone()),

@@ -59,6 +59,8 @@ pub enum Format {
     /// One JSON object a line.
     #[default]
     Json,
+    /// The extended format of W3C with the fields that IIS writes unless told otherwise.
+    W3c,
 }
 
 /// Where the lines of the access log go.

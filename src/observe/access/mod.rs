@@ -5,6 +5,7 @@ mod config;
 mod json;
 mod output;
 mod record;
+mod w3c;
 mod writer;
 
 pub use config::{Class, Config, Destination, Format};

@@ -19,6 +19,8 @@ pub(super) struct Output {
     file: File,
     path: Option<PathBuf>,
     checked: Instant,
+    /// Whether nothing was written since it was opened.
+    is_new: bool,
     /// Whether the last write broke off inside a line.
     is_torn: bool,
 }
@@ -42,12 +44,19 @@ impl Output {
             Destination::Stderr => (io::stderr().as_fd().try_clone_to_owned()?.into(), None),
             Destination::File(path) => (append(path)?, Some(path.clone())),
         };
-        Ok(Some(Self { file, path, checked: Instant::now(), is_torn: false }))
+        Ok(Some(Self { file, path, checked: Instant::now(), is_new: true, is_torn: false }))
+    }
+
+    /// Whether nothing was written since it was opened.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Writes whole lines; blocks as long as the other side does not read.
     pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
-        write(&mut self.file, lines, &mut self.is_torn)
+        write(&mut self.file, lines, &mut self.is_torn)?;
+        self.is_new = false;
+        Ok(())
     }
 
     /// Opens the file anew if something else, or nothing, has taken its name: log rotation.
@@ -62,7 +71,7 @@ impl Output {
             path.metadata().is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
         if !is_same {
             self.file = append(path)?;
-            self.is_torn = false;
+            (self.is_new, self.is_torn) = (true, false);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Takes lines off the way of the requests.
 
 use super::output::Output;
-use super::{Class, Config, Format, Record, combined, json};
+use super::{Class, Config, Format, Record, combined, json, w3c};
 use crate::observe::log::Throttle;
 use crate::observe::{Counter, Registry};
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Records that wait at most; further ones are dropped and counted.
 const QUEUE: usize = 8_192;
@@ -170,6 +170,7 @@ impl Task {
             Format::Common => combined::write_common(&record, &mut self.lines),
             Format::Combined => combined::write(&record, &mut self.lines),
             Format::Json => json::write(&record, &mut self.lines),
+            Format::W3c => w3c::write(&record, &mut self.lines),
         };
         debug_assert!(written.is_ok(), "a string takes every text");
         if self.lines.len() >= BATCH {
@@ -181,11 +182,24 @@ impl Task {
         if let Err(error) = self.output.follow() {
             self.complain(&error);
         }
+        if self.format == Format::W3c && self.output.is_new() {
+            self.begin();
+        }
         if let Err(failure) = self.output.write(self.lines.as_bytes()) {
             self.dropped.add(failure.lost);
             self.complain(&failure.error);
         }
         self.lines.clear();
+    }
+
+    /// Writes the lines that begin a file; they are no exchange's, so none of them is counted.
+    fn begin(&mut self) {
+        let mut lines = String::new();
+        let written = w3c::begin(SystemTime::now(), &mut lines);
+        debug_assert!(written.is_ok(), "a string takes every text");
+        if let Err(failure) = self.output.write(lines.as_bytes()) {
+            self.complain(&failure.error);
+        }
     }
 
     fn complain(&self, error: &io::Error) {

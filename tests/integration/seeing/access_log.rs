@@ -1,6 +1,6 @@
 //! One line for each exchange, in its form and at its place, and never at the cost of an exchange.
 
-use crate::support::{Edge, Gate, Output, Reply, edge, eventually, origin, within};
+use crate::support::{Client, Edge, Gate, Output, Reply, edge, eventually, origin, within};
 use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -149,6 +149,72 @@ async fn the_combined_format_is_that_of_other_servers() {
         let month = &time[3..6];
         assert_eq!(shape.replace(month, "Mon"), "00/Mon/0000:00:00:00 +0000", "{time}");
     }
+}
+
+#[tokio::test]
+async fn the_w3c_format_is_that_of_iis() {
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0'}, wide: {address: '[::]:0'}}
+        routes: [{match: {path: /a/*}, reply: {status: 203, body: hello}}]
+        access_log: {format: w3c, path: access.log}
+        ",
+    )
+    .file("access.log", "before\n")
+    .start()
+    .await;
+    let request = edge.request("GET", "/a/b?c=%20").header("referer", "http://r/ x");
+    request.header("user-agent", "say \"hi\"\tü").send().await;
+    lines(&edge, 6).await;
+    let port = |listener: &str| edge.address(listener).rsplit_once(':').unwrap().1.to_owned();
+    let wide = port("wide");
+    Client::new(format!("127.0.0.1:{wide}")).get("/none").await;
+    let lines = lines(&edge, 7).await;
+
+    assert_eq!(
+        lines[..3],
+        ["before", concat!("#Software: falconer ", env!("CARGO_PKG_VERSION")), "#Version: 1.0"]
+    );
+    let fields = "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username \
+                  c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken";
+    assert_eq!(lines[4], fields);
+    let (date, shape) = (lines[3].strip_prefix("#Date: ").unwrap(), "0000-00-00 00:00:00");
+    assert_eq!(digits(date), shape);
+    let expected = [
+        format!(
+            "127.0.0.1 GET /a/b c=%20 {} - 127.0.0.1 say+\"hi\"+ü http://r/+x 203 0 0",
+            port("web")
+        ),
+        format!("127.0.0.1 GET /none - {wide} - 127.0.0.1 - - 404 0 0"),
+    ];
+    for (line, expected) in lines[5..].iter().zip(expected) {
+        let (time, rest) = line.split_at(shape.len());
+        assert_eq!(digits(time), shape);
+        let (rest, taken) = rest.rsplit_once(' ').unwrap();
+        assert_eq!(rest.trim_start(), expected);
+        assert!(taken.parse::<u64>().unwrap() < 60_000, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_file_in_the_w3c_format_begins_with_its_fields() {
+    let edge =
+        edge("routes: [reply: {}]\naccess_log: {format: w3c, path: access.log}").start().await;
+    edge.get("/old").await;
+    lines(&edge, 5).await;
+    fs::rename(edge.file("access.log"), edge.file("access.log.1")).unwrap();
+    let new = eventually("a line in the new file", async || {
+        edge.get("/new").await;
+        let text = fs::read_to_string(edge.file("access.log")).unwrap_or_default();
+        text.contains("/new").then_some(text)
+    })
+    .await;
+    assert!(new.starts_with("#Software: ") && new.matches("#Fields: ").count() == 1, "{new}");
+}
+
+/// A text with a 0 for each digit.
+fn digits(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
 #[tokio::test]
