@@ -88,6 +88,7 @@ impl<'a> Refusal<'a> {
             upstream_time: None,
             user_agent: field("user-agent"),
             referer: field("referer"),
+            further: Box::default(),
         }
     }
 

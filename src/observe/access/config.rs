@@ -1,5 +1,6 @@
 //! The `access_log` of a document.
 
+use super::Line;
 use crate::value::{Problem, word};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ impl Class {
 }
 
 /// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "access-log-format")]
 pub enum Format {
@@ -61,6 +62,8 @@ pub enum Format {
     Json,
     /// The extended format of W3C with the fields that IIS writes unless told otherwise.
     W3c,
+    /// A line of one's own.
+    Template(Line),
 }
 
 /// Where the lines of the access log go.

@@ -56,6 +56,8 @@ pub struct Record {
     pub user_agent: Option<Box<str>>,
     /// The field `Referer`.
     pub referer: Option<Box<str>>,
+    /// What the line of the document wants besides: the values of [`super::Sender::further`].
+    pub further: Box<[Box<str>]>,
 }
 
 /// Who sent a request.
@@ -109,6 +111,7 @@ impl Record {
             upstream_time: Some(Duration::from_micros(9_000)),
             user_agent: Some("curl/8.5".into()),
             referer: Some("https://example.com/".into()),
+            further: Box::default(),
         }
     }
 

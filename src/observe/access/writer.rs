@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::{Class, Config, Format, Record, combined, json, w3c};
+use crate::expr::Variable;
 use crate::observe::log::Throttle;
 use crate::observe::{Counter, Registry};
 use parking_lot::Mutex;
@@ -47,6 +48,8 @@ struct Queue {
     records: SyncSender<Option<Box<Record>>>,
     /// The classes that are written; none means all.
     only: Arc<[Class]>,
+    /// What the line wants besides the record.
+    further: Arc<[Variable]>,
     dropped: Counter,
 }
 
@@ -71,15 +74,21 @@ impl Writer {
             return Ok(Self { sender: Sender::off(), is_closing, ended });
         };
         let (records, queue) = mpsc::sync_channel(QUEUE);
+        let further: Arc<[Variable]> = match &config.format {
+            Format::Template(line) => line.further().into(),
+            _ => [].into(),
+        };
         let sender = Sender(Some(Queue {
             records,
+            further: further.clone(),
             only: config.only.as_slice().into(),
             dropped: dropped.clone(),
         }));
         let task = Task {
             queue,
             is_closing: Arc::clone(&is_closing),
-            format: config.format,
+            format: config.format.clone(),
+            further,
             lines: String::with_capacity(BATCH),
             output,
             dropped,
@@ -120,6 +129,11 @@ impl Sender {
         self.0.as_ref().is_some_and(|queue| Class::are_met(&queue.only, status))
     }
 
+    /// What a record must bring besides its own fields, for the line that the document wants.
+    pub fn further(&self) -> &[Variable] {
+        self.0.as_ref().map_or(&[], |queue| &queue.further)
+    }
+
     /// Queues a record; never blocks, but drops it if too many wait.
     pub fn record(&self, record: Record) {
         if let Some(queue) = &self.0
@@ -135,6 +149,7 @@ struct Task {
     queue: Receiver<Option<Box<Record>>>,
     is_closing: Arc<AtomicBool>,
     format: Format,
+    further: Arc<[Variable]>,
     lines: String,
     output: Output,
     dropped: Counter,
@@ -166,11 +181,12 @@ impl Task {
 
     fn append(&mut self, record: Option<Box<Record>>) {
         let Some(record) = record else { return };
-        let written = match self.format {
+        let written = match &self.format {
             Format::Common => combined::write_common(&record, &mut self.lines),
             Format::Combined => combined::write(&record, &mut self.lines),
             Format::Json => json::write(&record, &mut self.lines),
             Format::W3c => w3c::write(&record, &mut self.lines),
+            Format::Template(line) => line.write(&record, &self.further, &mut self.lines),
         };
         debug_assert!(written.is_ok(), "a string takes every text");
         if self.lines.len() >= BATCH {

@@ -212,6 +212,56 @@ async fn a_new_file_in_the_w3c_format_begins_with_its_fields() {
     assert!(new.starts_with("#Software: ") && new.matches("#Fields: ").count() == 1, "{new}");
 }
 
+#[tokio::test]
+async fn a_template_says_what_the_document_wants() {
+    let origin = origin().reply("/users/7", "hello").start().await;
+    let line = "{client.ip}:{client.port} '{request.method} {request.scheme} {request.host} \
+                {request.path}?{request.query} {protocol}' {response.status} {cause} {route.name} \
+                {path.id} {upstream} {endpoint} {attempts} {bytes_sent} {request.header.x-a} \
+                {request.cookie.sid} {request.header.user-agent} {{literal}}";
+    let edge = edge(
+        "
+        upstreams: {app: {endpoints: [$app]}}
+        routes: [{name: user, match: {path: '/users/{id}'}, upstream: app}]
+        access_log: {path: access.log, format: {template: \"$line\"}}
+        ",
+    )
+    .with("app", &origin)
+    .with("line", line)
+    .start()
+    .await;
+    let request = edge.request("GET", "/users/7?a=%22").header("x-a", "1").header("x-a", "2");
+    request.header("cookie", "a=b; sid=s\"1").header("user-agent", "ü\t\\").send().await;
+    lines(&edge, 1).await;
+    edge.request("GET", "/none").header("x-a", "known").host("Shop.Test:80").send().await;
+    lines(&edge, 2).await;
+    let mut raw = edge.raw("web").await;
+    raw.write("GET /bad HTTP/1.1\r\nHost: a b\r\nX-A: 1\r\nUser-Agent: u\r\n\r\n").await;
+    assert_eq!(raw.response().await.status, 400);
+
+    let lines: Vec<_> = lines(&edge, 3).await.iter().map(|line| without_port(line)).collect();
+    let endpoint = origin.endpoint();
+    assert_eq!(
+        lines[0],
+        format!(
+            "127.0.0.1 'GET http 127.0.0.1 /users/7?a=%22 HTTP/1.1' 200  user 7 app {endpoint} \
+             1 5 1, 2 s\\x221 \\xC3\\xBC\\x09\\x5C {{literal}}"
+        )
+    );
+    let rest = " {literal}";
+    let no_route = "127.0.0.1 'GET http shop.test /none? HTTP/1.1' 404 no_route     0 ";
+    assert!(lines[1].starts_with(no_route) && lines[1].ends_with(&format!(" known  {rest}")), "{}", lines[1]);
+    assert!(lines[2].contains("' 400 bad_request ") && lines[2].ends_with(&format!(" u{rest}")), "{}", lines[2]);
+}
+
+/// A line without the port of the client, with which it begins.
+fn without_port(line: &str) -> String {
+    let (client, rest) = line.split_once(' ').unwrap();
+    let (ip, port) = client.split_once(':').unwrap();
+    assert!(port.is_empty() || port.parse::<u16>().unwrap() > 0, "{line}");
+    format!("{ip} {rest}")
+}
+
 /// A text with a 0 for each digit.
 fn digits(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
