@@ -165,14 +165,21 @@ impl Task {
                 pause(GATHER);
             }
             self.append(first);
-            while let Ok(next) = self.queue.try_recv() {
-                self.append(next);
-            }
-            self.write();
+            self.drain();
             if self.is_closing() {
+                // What came before the closing, but behind the drain.
+                self.drain();
                 return;
             }
         }
+    }
+
+    /// Writes what is queued.
+    fn drain(&mut self) {
+        while let Ok(next) = self.queue.try_recv() {
+            self.append(next);
+        }
+        self.write();
     }
 
     fn is_closing(&self) -> bool {
