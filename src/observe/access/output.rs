@@ -69,10 +69,14 @@ impl Output {
         let own = self.file.metadata()?;
         let is_same =
             path.metadata().is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
-        if !is_same {
-            self.file = append(path)?;
-            (self.is_new, self.is_torn) = (true, false);
-        }
+        if is_same { Ok(()) } else { self.reopen() }
+    }
+
+    /// Opens the file anew; if that fails, the old one goes on.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        self.file = append(path)?;
+        (self.is_new, self.is_torn) = (true, false);
         Ok(())
     }
 }
@@ -176,5 +180,24 @@ mod tests {
         output.follow().unwrap();
         output.write(b"more\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\nmore\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_anew_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("logs");
+        std::fs::create_dir(&inner).unwrap();
+        let path = inner.join("access.log");
+        let mut output = Output::open(&Destination::File(path.clone())).unwrap().unwrap();
+        let moved = folder.path().join("moved");
+        std::fs::rename(&inner, &moved).unwrap();
+        assert!(output.reopen().is_err());
+        output.write(b"old\n").unwrap();
+        assert_eq!(std::fs::read_to_string(moved.join("access.log")).unwrap(), "old\n");
+
+        std::fs::create_dir(&inner).unwrap();
+        output.reopen().unwrap();
+        output.write(b"new\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
     }
 }

@@ -33,9 +33,16 @@ const COMPLAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Writer {
     sender: Sender,
-    is_closing: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     /// Ends with the thread; nothing is ever sent.
     ended: Mutex<Receiver<Infallible>>,
+}
+
+/// What the thread shall do besides writing.
+#[derive(Debug, Default)]
+struct Wishes {
+    close: AtomicBool,
+    reopen: AtomicBool,
 }
 
 /// Hands records to the writer; cheap to clone.
@@ -67,11 +74,11 @@ impl Writer {
             &[],
         );
         let (dropped, errors) = (dropped.handle(&[]), errors.handle(&[]));
-        let is_closing = Arc::new(AtomicBool::new(false));
+        let wishes = Arc::<Wishes>::default();
         let (alive, ended) = mpsc::sync_channel(0);
         let ended = Mutex::new(ended);
         let Some(output) = Output::open(&config.path)? else {
-            return Ok(Self { sender: Sender::off(), is_closing, ended });
+            return Ok(Self { sender: Sender::off(), wishes, ended });
         };
         let (records, queue) = mpsc::sync_channel(QUEUE);
         let further: Arc<[Variable]> = match &config.format {
@@ -86,7 +93,7 @@ impl Writer {
         }));
         let task = Task {
             queue,
-            is_closing: Arc::clone(&is_closing),
+            wishes: Arc::clone(&wishes),
             format: config.format.clone(),
             further,
             lines: String::with_capacity(BATCH),
@@ -97,7 +104,7 @@ impl Writer {
             _alive: alive,
         };
         spawn(task)?;
-        Ok(Self { sender, is_closing, ended })
+        Ok(Self { sender, wishes, ended })
     }
 
     /// A handle for the exchanges of a snapshot.
@@ -105,16 +112,26 @@ impl Writer {
         self.sender.clone()
     }
 
+    /// Has the file opened anew, as after it was moved away; no line is lost.
+    pub fn reopen(&self) {
+        self.wishes.reopen.store(true, Ordering::Release);
+        self.wake();
+    }
+
     /// Writes what is queued and ends the thread; `false` if that took longer than `timeout`.
     ///
     /// It blocks, and is meant for the end of the process.
     pub fn close(&self, timeout: Duration) -> bool {
-        self.is_closing.store(true, Ordering::Release);
+        self.wishes.close.store(true, Ordering::Release);
+        self.wake();
+        self.ended.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn wake(&self) {
         if let Sender(Some(queue)) = &self.sender {
             // If the queue is full the thread is awake anyway.
             let _ = queue.records.try_send(None);
         }
-        self.ended.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -147,7 +164,7 @@ impl Sender {
 /// What the thread owns.
 struct Task {
     queue: Receiver<Option<Box<Record>>>,
-    is_closing: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     format: Format,
     further: Arc<[Variable]>,
     lines: String,
@@ -183,7 +200,7 @@ impl Task {
     }
 
     fn is_closing(&self) -> bool {
-        self.is_closing.load(Ordering::Acquire)
+        self.wishes.close.load(Ordering::Acquire)
     }
 
     fn append(&mut self, record: Option<Box<Record>>) {
@@ -202,8 +219,15 @@ impl Task {
     }
 
     fn write(&mut self) {
-        if let Err(error) = self.output.follow() {
+        let opened = match self.wishes.reopen.swap(false, Ordering::AcqRel) {
+            true => self.output.reopen(),
+            false => self.output.follow(),
+        };
+        if let Err(error) = opened {
             self.complain(&error);
+        }
+        if self.lines.is_empty() {
+            return;
         }
         if self.format == Format::W3c && self.output.is_new() {
             self.begin();

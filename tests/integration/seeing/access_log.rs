@@ -1,8 +1,9 @@
 //! One line for each exchange, in its form and at its place, and never at the cost of an exchange.
 
-use crate::support::{Client, Edge, Gate, Output, Reply, edge, eventually, origin, within};
+use crate::support::{Client, Edge, Gate, Output, Reply, Signal, edge, eventually, origin, within};
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Every field there is, in its order.
@@ -250,8 +251,16 @@ async fn a_template_says_what_the_document_wants() {
     );
     let rest = " {literal}";
     let no_route = "127.0.0.1 'GET http shop.test /none? HTTP/1.1' 404 no_route     0 ";
-    assert!(lines[1].starts_with(no_route) && lines[1].ends_with(&format!(" known  {rest}")), "{}", lines[1]);
-    assert!(lines[2].contains("' 400 bad_request ") && lines[2].ends_with(&format!(" u{rest}")), "{}", lines[2]);
+    assert!(
+        lines[1].starts_with(no_route) && lines[1].ends_with(&format!(" known  {rest}")),
+        "{}",
+        lines[1]
+    );
+    assert!(
+        lines[2].contains("' 400 bad_request ") && lines[2].ends_with(&format!(" u{rest}")),
+        "{}",
+        lines[2]
+    );
 }
 
 /// A line without the port of the client, with which it begins.
@@ -324,7 +333,7 @@ async fn lines_go_to_stdout_to_stderr_or_nowhere() {
             let line = out.line("/seen").await;
             assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["status"], 200);
         }
-        edge.signal(crate::support::Signal::SIGTERM);
+        edge.signal(Signal::SIGTERM);
         let (stdout, stderr) = (edge.stdout().whole().await, edge.stderr().whole().await);
         assert_eq!(stdout.contains("/seen"), destination == "stdout");
         assert_eq!(stderr.contains("/seen"), destination == "stderr");
@@ -384,6 +393,73 @@ async fn a_file_that_was_moved_away_is_made_anew() {
     assert!(fs::read_to_string(edge.file("access.log.1")).unwrap().contains("/old"));
 }
 
+#[tokio::test]
+async fn sigusr1_opens_the_file_anew_and_no_line_is_lost() {
+    const TURNS: usize = 20;
+    const REQUESTS: usize = 20_000;
+    let edge = edge("routes: [reply: {}]").start().await;
+    let current = edge.file("access.log");
+    let old = |turn: usize| edge.file(&format!("access.log.{turn}"));
+    let turns = async {
+        for turn in 0..TURNS {
+            // Each file has got something, so that each turn cuts through the load.
+            eventually("a line", async || {
+                fs::metadata(&current).is_ok_and(|file| file.len() > 0).then_some(())
+            })
+            .await;
+            fs::rename(&current, old(turn)).unwrap();
+            edge.signal(Signal::SIGUSR1);
+            eventually("a new file", async || current.exists().then_some(())).await;
+        }
+    };
+    let load = async {
+        let mut sent = 0;
+        // As long as files are moved, and some more.
+        while sent < REQUESTS || !old(TURNS - 1).exists() {
+            flood(&edge, 2_000).await;
+            sent += 2_000;
+        }
+        sent
+    };
+    let (sent, ()) = futures::future::join(load, turns).await;
+
+    let files: Vec<_> = (0..TURNS).map(old).chain([current.clone()]).collect();
+    let count = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count()
+    };
+    eventually("every line, once", async || {
+        let all = files.iter().map(count).sum::<usize>();
+        assert!(all <= sent, "{all} lines for {sent} requests");
+        (all == sent).then_some(())
+    })
+    .await;
+    assert_eq!(edge.metric("falconer_observe_access_log_dropped_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn sigusr1_opens_the_file_anew_though_nothing_is_logged_and_while_draining() {
+    let mut edge = edge("routes: [reply: {}]\nserver: {drain: 1m}").start().await;
+    let (current, old) = (edge.file("access.log"), edge.file("access.log.1"));
+    let reopened = async || {
+        fs::rename(&current, &old).unwrap();
+        edge.signal(Signal::SIGUSR1);
+        eventually("a new file", async || current.exists().then_some(())).await;
+    };
+    reopened().await;
+
+    let mut busy = edge.raw("web").await;
+    busy.write("GET /half HTTP/1.1\r\n").await;
+    edge.metric_becomes("falconer_listener_connections{listener=\"web\"}", 1.0).await;
+    edge.signal(Signal::SIGTERM);
+    edge.stderr().line("draining").await;
+    reopened().await;
+    busy.write("Host: a\r\n\r\n").await;
+    assert_eq!(busy.response().await.status, 200);
+    assert_eq!(edge.wait_exit().await, 0);
+    assert!(fs::read_to_string(&current).unwrap().contains("/half"));
+}
+
 /// More than a pipe and the queue hold together.
 const FLOOD: usize = 12_000;
 
@@ -438,7 +514,7 @@ async fn flood(edge: &Edge, count: usize) {
 async fn what_is_queued_is_written_before_the_process_ends() {
     let mut edge = edge("routes: [reply: {}]\naccess_log: {path: stdout}").start().await;
     flood(&edge, 4_000).await;
-    edge.signal(crate::support::Signal::SIGTERM);
+    edge.signal(Signal::SIGTERM);
     assert_eq!(edge.wait_exit().await, 0);
     assert_eq!(edge.stdout().whole().await.lines().count(), 4_000);
 }
