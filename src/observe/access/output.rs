@@ -1,9 +1,10 @@
-//! The file or the pipe at the end of the access log.
+//! What is at the end of the access log: a file, a pipe or a receiver of syslog.
 
 use super::Destination;
+use super::syslog::Syslog;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,7 +16,15 @@ const CHECK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the lines end up; unbuffered, because whole batches come.
-pub(super) struct Output {
+pub(super) enum Output {
+    /// One line after the other.
+    Stream(Stream),
+    /// One message for each.
+    Syslog(Syslog),
+}
+
+/// A file or a pipe.
+pub(super) struct Stream {
     file: File,
     path: Option<PathBuf>,
     checked: Instant,
@@ -37,30 +46,72 @@ pub(super) struct Failure {
 impl Output {
     /// Opens a destination; `None` if it is off.
     pub(super) fn open(destination: &Destination) -> io::Result<Option<Self>> {
-        let (file, path) = match destination {
+        Ok(Some(Self::Stream(match destination {
             Destination::Off => return Ok(None),
+            Destination::Syslog(receiver) => {
+                return Ok(Some(Self::Syslog(Syslog::new(receiver.clone()))));
+            }
             // Not through `io::stdout`, whose lock and buffer others would wait for.
-            Destination::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
-            Destination::Stderr => (io::stderr().as_fd().try_clone_to_owned()?.into(), None),
-            Destination::File(path) => (append(path)?, Some(path.clone())),
-        };
-        Ok(Some(Self { file, path, checked: Instant::now(), is_new: true, is_torn: false }))
+            Destination::Stdout => Stream::of(io::stdout().as_fd())?,
+            Destination::Stderr => Stream::of(io::stderr().as_fd())?,
+            Destination::File(path) => Stream::append(path)?,
+        })))
     }
 
-    /// Whether nothing was written since it was opened.
+    /// Whether it is a file or a pipe in which nothing was written since it was opened.
     pub(super) fn is_new(&self) -> bool {
-        self.is_new
+        matches!(self, Self::Stream(stream) if stream.is_new)
     }
 
-    /// Writes whole lines; blocks as long as the other side does not read.
+    /// Writes whole lines; blocks as long as the other side of a pipe does not read.
     pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Stream(stream) => stream.write(lines),
+            Self::Syslog(syslog) => syslog.write(lines),
+        }
+    }
+
+    /// Follows a file that was moved away, for log rotation.
+    pub(super) fn follow(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.follow(),
+            Self::Syslog(_) => Ok(()),
+        }
+    }
+
+    /// Opens it anew.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.reopen(),
+            Self::Syslog(syslog) => {
+                syslog.reopen();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn of(end: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self::new(end.try_clone_to_owned()?.into(), None))
+    }
+
+    fn append(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(append(path)?, Some(path.into())))
+    }
+
+    fn new(file: File, path: Option<PathBuf>) -> Self {
+        Self { file, path, checked: Instant::now(), is_new: true, is_torn: false }
+    }
+
+    fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
         write(&mut self.file, lines, &mut self.is_torn)?;
         self.is_new = false;
         Ok(())
     }
 
-    /// Opens the file anew if something else, or nothing, has taken its name: log rotation.
-    pub(super) fn follow(&mut self) -> io::Result<()> {
+    /// Opens the file anew if something else, or nothing, has taken its name.
+    fn follow(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if self.checked.elapsed() < CHECK {
             return Ok(());
@@ -73,7 +124,7 @@ impl Output {
     }
 
     /// Opens the file anew; if that fails, the old one goes on.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
+    fn reopen(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         self.file = append(path)?;
         (self.is_new, self.is_torn) = (true, false);
@@ -167,7 +218,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let mut output = Output::open(&Destination::File(path.clone())).unwrap().unwrap();
+        let mut output = Stream::append(&path).unwrap();
         output.write(b"old\n").unwrap();
         std::fs::rename(&path, folder.path().join("access.log.1")).unwrap();
 
@@ -188,7 +239,7 @@ mod tests {
         let inner = folder.path().join("logs");
         std::fs::create_dir(&inner).unwrap();
         let path = inner.join("access.log");
-        let mut output = Output::open(&Destination::File(path.clone())).unwrap().unwrap();
+        let mut output = Stream::append(&path).unwrap();
         let moved = folder.path().join("moved");
         std::fs::rename(&inner, &moved).unwrap();
         assert!(output.reopen().is_err());

@@ -1,7 +1,8 @@
 //! Takes lines off the way of the requests.
 
 use super::output::Output;
-use super::{Class, Config, Format, Record, combined, json, w3c};
+use super::syslog::Head;
+use super::{Class, Config, Destination, Format, Record, combined, json, w3c};
 use crate::expr::Variable;
 use crate::observe::log::Throttle;
 use crate::observe::{Counter, Registry};
@@ -96,6 +97,7 @@ impl Writer {
             wishes: Arc::clone(&wishes),
             format: config.format.clone(),
             further,
+            head: matches!(config.path, Destination::Syslog(_)).then(Head::new),
             lines: String::with_capacity(BATCH),
             output,
             dropped,
@@ -167,6 +169,8 @@ struct Task {
     wishes: Arc<Wishes>,
     format: Format,
     further: Arc<[Variable]>,
+    /// What stands before the line of an exchange.
+    head: Option<Head>,
     lines: String,
     output: Output,
     dropped: Counter,
@@ -205,13 +209,14 @@ impl Task {
 
     fn append(&mut self, record: Option<Box<Record>>) {
         let Some(record) = record else { return };
-        let written = match &self.format {
+        let begun = self.head.as_ref().map_or(Ok(()), |head| head.write(&record, &mut self.lines));
+        let written = begun.and_then(|()| match &self.format {
             Format::Common => combined::write_common(&record, &mut self.lines),
             Format::Combined => combined::write(&record, &mut self.lines),
             Format::Json => json::write(&record, &mut self.lines),
             Format::W3c => w3c::write(&record, &mut self.lines),
             Format::Template(line) => line.write(&record, &self.further, &mut self.lines),
-        };
+        });
         debug_assert!(written.is_ok(), "a string takes every text");
         if self.lines.len() >= BATCH {
             self.write();

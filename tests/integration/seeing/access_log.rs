@@ -5,6 +5,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::net::{UdpSocket, UnixDatagram};
 
 /// Every field there is, in its order.
 const FIELDS: [&str; 21] = [
@@ -458,6 +460,64 @@ async fn sigusr1_opens_the_file_anew_though_nothing_is_logged_and_while_draining
     assert_eq!(busy.response().await.status, 200);
     assert_eq!(edge.wait_exit().await, 0);
     assert!(fs::read_to_string(&current).unwrap().contains("/half"));
+}
+
+#[tokio::test]
+async fn syslog_gets_a_message_of_rfc_5424_for_each_exchange() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log");
+    let unix = UnixDatagram::bind(&path).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to_unix = format!("syslog:unix:{}", path.display());
+    let to_udp = format!("syslog:udp:{}", udp.local_addr().unwrap());
+    for to in [to_unix, to_udp] {
+        let edge = edge("routes: [reply: {}]\naccess_log: {path: \"$to\"}").with("to", &to);
+        let edge = edge.start().await;
+        edge.request("GET", "/seen").header("user-agent", "a\tb").send().await;
+        let (mut by_unix, mut by_udp) = (vec![0; 4096], vec![0; 4096]);
+        let message = within("a message", async {
+            tokio::select! {
+                length = unix.recv(&mut by_unix) => by_unix[..length.unwrap()].to_vec(),
+                length = udp.recv(&mut by_udp) => by_udp[..length.unwrap()].to_vec(),
+            }
+        });
+        let message = String::from_utf8(message.await).unwrap();
+        let fields: Vec<_> = message.splitn(8, ' ').collect();
+        let [priority, time, host, app, process, id, data, text] = fields[..] else {
+            panic!("{message}")
+        };
+        assert_eq!((priority, app, id, data), ("<190>1", "falconer", "access", "-"));
+        assert_eq!(digits(time), "0000-00-00T00:00:00.000Z");
+        assert!(!host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic()), "{host}");
+        assert_eq!(process, edge.process().id().to_string());
+        let text: Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&text["time"], &text["path"]), (&time.into(), &"/seen".into()));
+        assert_eq!(text["user_agent"], "a\tb");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_of_syslog_that_is_not_there_loses_lines_and_slows_no_request() {
+    let edge = edge("routes: [reply: {}]\naccess_log: {path: \"syslog:unix:log\"}").start().await;
+    flood(&edge, 2_000).await;
+    edge.metric_becomes("falconer_observe_access_log_dropped_total", 2_000.0).await;
+
+    // It comes, reads nothing, and then everything.
+    let receiver = UnixDatagram::bind(edge.file("log")).unwrap();
+    flood(&edge, FLOOD).await;
+    assert_eq!(edge.get("/late").await.status, 200);
+    let sent = 2_000 + FLOOD + 1;
+    let mut taken = 0;
+    eventually("every line to be taken or counted", async || {
+        let mut buffer = vec![0; 4096];
+        while receiver.try_recv(&mut buffer).is_ok() {
+            taken += 1;
+        }
+        let dropped = edge.metric("falconer_observe_access_log_dropped_total").await as usize;
+        (taken + dropped == sent).then_some(())
+    })
+    .await;
+    assert!(taken > 0);
 }
 
 /// More than a pipe and the queue hold together.
