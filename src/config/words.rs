@@ -15,6 +15,7 @@ pub(super) const WORDS: Words<'static> = &[
     word::<listener::Address>(),
     word::<net::Cidr>(),
     word::<observe::access::Destination>(),
+    word::<observe::access::Line>(),
     word::<route::HostPattern>(),
     word::<route::Method>(),
     word::<route::PathPattern>(),

@@ -49,17 +49,24 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// The same without the port, as forwarded fields tell it.
     pub peer_ip: Option<HeaderValue>,
+    /// The address that the other side connected to; `None` on a unix socket.
+    pub local: Option<SocketAddr>,
     /// What the TLS handshake agreed on; `None` in clear text.
     pub tls: Option<Tls>,
 }
 
 impl Connection {
     /// A connection that came in by a listener.
-    pub fn new(entrance: Arc<Entrance>, peer: Option<SocketAddr>, tls: Option<Tls>) -> Self {
+    pub fn new(
+        entrance: Arc<Entrance>,
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+        tls: Option<Tls>,
+    ) -> Self {
         let ip = |peer: SocketAddr| peer.ip().to_canonical().to_string();
         let peer_ip =
             peer.and_then(|peer| HeaderValue::from_maybe_shared(Bytes::from(ip(peer))).ok());
-        Self { entrance, peer, peer_ip, tls }
+        Self { entrance, peer, peer_ip, local, tls }
     }
 
     /// The scheme of requests on it.

@@ -2,6 +2,7 @@
 
 use super::Variable;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::fmt::Write;
 
 /// Where a rendered template goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,25 @@ pub enum Escape {
     UrlPath,
     /// A query or a part of one: values are percent-encoded.
     UrlQuery,
+    /// A line of a log: values are escaped by [`escape_line`].
+    Line,
+}
+
+/// Appends a text that can end neither the line nor the quotes it stands in: quotes, backslashes,
+/// control characters and every byte beyond ASCII become `\xHH`.
+pub fn escape_line(text: &str, line: &mut String) {
+    for byte in text.bytes() {
+        if must_escape(byte) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "\\x{byte:02X}");
+        } else {
+            line.push(char::from(byte));
+        }
+    }
+}
+
+fn must_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f..)
 }
 
 /// Where in a URL a value stands.
@@ -85,6 +105,16 @@ pub(super) fn clean_header(out: &mut String, start: usize) {
     let is_refused = |c: char| c.is_ascii_control() && c != '\t';
     let clean = |text: &str| text.chars().filter(|c| !is_refused(*c)).collect();
     replace(out, start, clean, |text| text.contains(is_refused));
+}
+
+/// Escapes for a line what stands in `out` from byte `start` on.
+pub(super) fn line(out: &mut String, start: usize) {
+    let escaped = |text: &str| {
+        let mut escaped = String::new();
+        escape_line(text, &mut escaped);
+        escaped
+    };
+    replace(out, start, escaped, |text| text.bytes().any(must_escape));
 }
 
 /// Leaves one of several slashes at byte `start`: `//name` would send the client to another host.

@@ -30,6 +30,17 @@ impl Facts for Exchange<'_> {
             Variable::ResponseStatus => {
                 self.status.into_iter().for_each(|status| out.push_str(status.as_str()));
             }
+            // The exchange is not over.
+            Variable::Time
+            | Variable::Protocol
+            | Variable::Cause
+            | Variable::Upstream
+            | Variable::Endpoint
+            | Variable::Attempts
+            | Variable::BytesReceived
+            | Variable::BytesSent
+            | Variable::Duration
+            | Variable::UpstreamTime => {}
         }
     }
 }

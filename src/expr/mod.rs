@@ -5,7 +5,7 @@ mod facts;
 mod template;
 mod variable;
 
-pub use escape::Escape;
+pub use escape::{Escape, escape_line};
 pub use template::Template;
 pub use variable::Variable;
 

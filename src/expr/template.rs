@@ -61,6 +61,7 @@ impl Template {
                     match escape {
                         Escape::UrlPath => escape::encode(variable, *place, out, value),
                         Escape::UrlQuery => escape::encode(variable, Place::Query, out, value),
+                        Escape::Line => escape::line(out, value),
                         Escape::Text | Escape::Header => {}
                     }
                 }
@@ -84,6 +85,20 @@ impl FromStr for Template {
     type Err = Problem;
 
     fn from_str(source: &str) -> Result<Self, Problem> {
+        Self::read(source, str::parse)
+    }
+}
+
+impl Template {
+    /// Reads a template that may take what only the access log knows.
+    pub fn of_log(source: &str) -> Result<Self, Problem> {
+        Self::read(source, Variable::of_log)
+    }
+
+    fn read(
+        source: &str,
+        variable: impl Fn(&str) -> Result<Variable, Problem>,
+    ) -> Result<Self, Problem> {
         let mut parts = Parts::default();
         let mut rest = source;
         while let Some((before, from_brace)) = rest.find(['{', '}']).map(|at| rest.split_at(at)) {
@@ -100,7 +115,7 @@ impl FromStr for Template {
                     .ok_or_else(|| unpaired('}', source))?
                     .split_once('}')
                     .ok_or_else(|| unpaired('{', source))?;
-                parts.push_variable(name.parse()?);
+                parts.push_variable(variable(name)?);
                 after
             };
         }

@@ -40,6 +40,26 @@ pub enum Variable {
     TlsClientSubject,
     /// `{response.status}`
     ResponseStatus,
+    /// `{time}`: when the request arrived. This and what follows only the access log knows.
+    Time,
+    /// `{protocol}`
+    Protocol,
+    /// `{cause}`
+    Cause,
+    /// `{upstream}`
+    Upstream,
+    /// `{endpoint}`
+    Endpoint,
+    /// `{attempts}`
+    Attempts,
+    /// `{bytes_received}`
+    BytesReceived,
+    /// `{bytes_sent}`
+    BytesSent,
+    /// `{duration_ms}`
+    Duration,
+    /// `{upstream_ms}`
+    UpstreamTime,
 }
 
 static FIXED: [(&str, Variable); 13] = [
@@ -58,6 +78,22 @@ static FIXED: [(&str, Variable); 13] = [
     ("response.status", Variable::ResponseStatus),
 ];
 
+/// What is known when an exchange is over, by the names of the access log's fields.
+static OF_LOG: [(&str, Variable); 10] = [
+    ("time", Variable::Time),
+    ("protocol", Variable::Protocol),
+    ("cause", Variable::Cause),
+    ("upstream", Variable::Upstream),
+    ("endpoint", Variable::Endpoint),
+    ("attempts", Variable::Attempts),
+    ("bytes_received", Variable::BytesReceived),
+    ("bytes_sent", Variable::BytesSent),
+    ("duration_ms", Variable::Duration),
+    ("upstream_ms", Variable::UpstreamTime),
+];
+
+type Names = [(&'static str, Variable)];
+
 const HEADER: &str = "request.header.";
 const COOKIE: &str = "request.cookie.";
 const CAPTURE: &str = "path.";
@@ -67,7 +103,18 @@ impl FromStr for Variable {
 
     /// Reads a name without its braces.
     fn from_str(name: &str) -> Result<Self, Problem> {
-        if let Some((_, variable)) = FIXED.iter().find(|(known, _)| *known == name) {
+        Self::read(name, &[])
+    }
+}
+
+impl Variable {
+    /// The same, where the names of the access log are known too.
+    pub(super) fn of_log(name: &str) -> Result<Self, Problem> {
+        Self::read(name, &OF_LOG)
+    }
+
+    fn read(name: &str, more: &Names) -> Result<Self, Problem> {
+        if let Some((_, variable)) = FIXED.iter().chain(more).find(|(known, _)| *known == name) {
             return Ok(variable.clone());
         }
         // `{request.header}` lacks the same as `{request.header.}`.
@@ -89,7 +136,7 @@ impl FromStr for Variable {
         match name.strip_prefix(CAPTURE) {
             Some("") => Err(incomplete(name, "the name of a capture", "page", CAPTURE)),
             Some(capture) => Ok(Self::PathCapture(capture.into())),
-            None => Err(unknown(name)),
+            None => Err(unknown(name, more)),
         }
     }
 }
@@ -101,7 +148,7 @@ impl fmt::Display for Variable {
             Self::RequestCookie(name) => write!(f, "{COOKIE}{name}"),
             Self::PathCapture(name) => write!(f, "{CAPTURE}{name}"),
             fixed => {
-                let found = FIXED.iter().find(|(_, variable)| variable == fixed);
+                let found = FIXED.iter().chain(&OF_LOG).find(|(_, variable)| variable == fixed);
                 f.write_str(found.map_or("", |(name, _)| name))
             }
         }
@@ -115,11 +162,11 @@ fn incomplete(name: &str, missing: &str, example: &str, family: &str) -> Problem
     )
 }
 
-fn unknown(name: &str) -> Problem {
-    let remedy = match nearest(name) {
+fn unknown(name: &str, more: &Names) -> Problem {
+    let remedy = match nearest(name, more) {
         Some(known) => format!("did you mean `{{{known}}}`?"),
         None => {
-            let fixed = FIXED.iter().map(|(known, _)| format!("{{{known}}}"));
+            let fixed = FIXED.iter().chain(more).map(|(known, _)| format!("{{{known}}}"));
             let families = [HEADER, COOKIE, CAPTURE].map(|family| format!("{{{family}NAME}}"));
             let all: Vec<_> = fixed.chain(families).collect();
             format!("use one of {}, or write `{{{{` for a brace", all.join(" "))
@@ -129,9 +176,10 @@ fn unknown(name: &str) -> Problem {
 }
 
 /// The known name most like this one, if any is like it at all.
-fn nearest(name: &str) -> Option<String> {
+fn nearest(name: &str, more: &Names) -> Option<String> {
     let name = name.trim().to_ascii_lowercase();
-    let fixed = FIXED.iter().map(|(known, _)| (distance(&name, known), (*known).to_owned()));
+    let fixed = FIXED.iter().chain(more);
+    let fixed = fixed.map(|(known, _)| (distance(&name, known), (*known).to_owned()));
     let families = [HEADER, COOKIE, CAPTURE].into_iter().flat_map(|family| {
         let dots = name.match_indices('.').map(|(at, _)| name.split_at(at + 1));
         dots.filter(|(_, end)| !end.is_empty())
@@ -167,6 +215,22 @@ mod tests {
         for name in FIXED.iter().map(|(name, _)| *name).chain(named) {
             assert_eq!(name.parse::<Variable>().unwrap().to_string(), name);
         }
+    }
+
+    #[test]
+    fn names_of_the_access_log_are_known_there_alone() {
+        for (name, variable) in &OF_LOG {
+            assert_eq!(Variable::of_log(name).unwrap(), *variable);
+            assert_eq!(variable.to_string(), *name);
+            assert!(name.parse::<Variable>().is_err(), "{name}");
+        }
+        assert_eq!(Variable::of_log("client.ip").unwrap(), Variable::ClientIp);
+        let problem = Variable::of_log("duration").unwrap_err();
+        assert!(problem.remedy.contains("{duration_ms} {upstream_ms} {request.header.NAME}"));
+        assert_eq!(
+            Variable::of_log("bytes_send").unwrap_err().remedy,
+            "did you mean `{bytes_sent}`?"
+        );
     }
 
     #[test]

@@ -223,7 +223,7 @@ where
     if listener.tls.is_some() {
         tokio::spawn(shake(listener, stream, peer, held));
     } else {
-        let connection = connection(&listener, peer, None);
+        let connection = connection(&listener, &stream, peer, None);
         tokio::spawn(serve(listener, stream, connection, false, held));
     }
 }
@@ -258,7 +258,7 @@ where
     let counter =
         if tls.version == "TLSv1.3" { &listener.metrics.tls13 } else { &listener.metrics.tls12 };
     counter.inc();
-    let connection = connection(&listener, peer, Some(tls));
+    let connection = connection(&listener, &stream, peer, Some(tls));
     tokio::spawn(serve(listener, stream, connection, is_h2, held));
 }
 
@@ -278,10 +278,12 @@ fn facts(session: &rustls::ServerConnection) -> Tls {
 
 fn connection<A>(
     listener: &Listener<A>,
+    stream: &impl Transport,
     peer: Option<SocketAddr>,
     tls: Option<Tls>,
 ) -> Arc<Connection> {
-    Arc::new(Connection::new(listener.entrance.clone(), peer, tls))
+    let (entrance, local) = (listener.entrance.clone(), stream.local());
+    Arc::new(Connection::new(entrance, peer, local, tls))
 }
 
 async fn serve<A, S>(

@@ -69,6 +69,7 @@ impl<'a> Refusal<'a> {
             time: self.time,
             request_id: self.id,
             client: connection.peer.map_or(Client::Unix, |p| IpAddr::to_canonical(&p.ip()).into()),
+            local: connection.local,
             listener: connection.entrance.name.clone(),
             route: None,
             method: method.parse().ok(),
@@ -87,6 +88,7 @@ impl<'a> Refusal<'a> {
             upstream_time: None,
             user_agent: field("user-agent"),
             referer: field("referer"),
+            further: Box::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The byte streams below a [`super::wire::Wire`]: TCP, unix sockets, TLS over either.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,6 +19,9 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'stat
 
     /// The number of the socket.
     fn descriptor(&self) -> RawFd;
+
+    /// The address that the peer connected to; `None` on a unix socket.
+    fn local(&self) -> Option<SocketAddr>;
 }
 
 impl Transport for TcpStream {
@@ -33,6 +37,10 @@ impl Transport for TcpStream {
     fn descriptor(&self) -> RawFd {
         self.as_raw_fd()
     }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
 }
 
 impl Transport for UnixStream {
@@ -45,6 +53,10 @@ impl Transport for UnixStream {
 
     fn descriptor(&self) -> RawFd {
         self.as_raw_fd()
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
     }
 }
 
@@ -62,5 +74,9 @@ impl<S: Transport + AsRawFd> Transport for Box<TlsStream<S>> {
 
     fn descriptor(&self) -> RawFd {
         self.get_ref().0.as_raw_fd()
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.get_ref().0.local()
     }
 }

@@ -7,6 +7,9 @@ use time::UtcDateTime;
 /// `2026-11-21T11:40:02.123Z`.
 pub(super) struct Rfc3339(pub(super) SystemTime);
 
+/// `2026-11-21 11:40:02`, as W3C's extended log files write it.
+pub(super) struct W3c(pub(super) SystemTime);
+
 /// `21/Nov/2026:11:40:02 +0000`, as web servers have always written it.
 pub(super) struct Common(pub(super) SystemTime);
 
@@ -16,6 +19,17 @@ impl fmt::Display for Rfc3339 {
         let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
         let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+impl fmt::Display for W3c {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = utc(self.0);
+        let [c, e, a, r] = year(at);
+        let ([m, o], [d, y]) = (two(at.month().into()), two(at.day()));
+        let [h, u, i, t, s, x] = clock(at);
+        let text = [c, e, a, r, b'-', m, o, b'-', d, y, b' ', h, u, b':', i, t, b':', s, x];
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -29,17 +43,27 @@ impl fmt::Display for Common {
         let at = utc(self.0);
         let month = MONTHS.get(usize::from(u8::from(at.month()) - 1)).copied().unwrap_or(b"   ");
         let [m, o, n] = *month;
-        let year = at.year().unsigned_abs();
-        let [c, e] = two((year / 100 % 100) as u8);
-        let [a, r] = two((year % 100) as u8);
-        let ([d, y], [h, u]) = (two(at.day()), two(at.hour()));
-        let ([i, t], [s, x]) = (two(at.minute()), two(at.second()));
+        let ([c, e, a, r], [d, y]) = (year(at), two(at.day()));
+        let [h, u, i, t, s, x] = clock(at);
         let text = [
             d, y, b'/', m, o, n, b'/', c, e, a, r, b':', h, u, b':', i, t, b':', s, x, b' ', b'+',
             b'0', b'0', b'0', b'0',
         ];
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
+}
+
+/// The four digits of a year.
+fn year(at: UtcDateTime) -> [u8; 4] {
+    let year = at.year().unsigned_abs();
+    let ([a, b], [c, d]) = (two((year / 100 % 100) as u8), two((year % 100) as u8));
+    [a, b, c, d]
+}
+
+/// The digits of hour, minute and second.
+fn clock(at: UtcDateTime) -> [u8; 6] {
+    let ([a, b], [c, d], [e, f]) = (two(at.hour()), two(at.minute()), two(at.second()));
+    [a, b, c, d, e, f]
 }
 
 /// A number below 100 in two digits.
@@ -67,15 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_written_in_both_shapes() {
+    fn a_moment_is_written_in_every_shape() {
         let time = at(1_795_261_202_123);
         assert_eq!(Rfc3339(time).to_string(), "2026-11-21T11:40:02.123Z");
+        assert_eq!(W3c(time).to_string(), "2026-11-21 11:40:02");
         assert_eq!(Common(time).to_string(), "21/Nov/2026:11:40:02 +0000");
     }
 
     #[test]
     fn small_numbers_are_padded() {
         assert_eq!(Rfc3339(at(1_001)).to_string(), "1970-01-01T00:00:01.001Z");
+        assert_eq!(W3c(at(1_001)).to_string(), "1970-01-01 00:00:01");
         assert_eq!(Common(at(1_001)).to_string(), "01/Jan/1970:00:00:01 +0000");
     }
 

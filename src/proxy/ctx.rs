@@ -128,15 +128,25 @@ impl Ctx {
         status: Option<StatusCode>,
         to: impl FnOnce(&Route, &mut Exchange<'_>) -> T,
     ) -> Option<T> {
-        let (arrival, accepted, route) =
-            (self.arrival.as_deref()?, self.accepted.as_ref()?, self.route.as_deref()?);
+        self.lend_unrouted(request, status, |route, exchange| Some(to(route?, exchange))).flatten()
+    }
+
+    /// The same with or without a route; `None` before the request was accepted.
+    pub(super) fn lend_unrouted<T>(
+        &mut self,
+        request: &mut RequestHeader,
+        status: Option<StatusCode>,
+        to: impl FnOnce(Option<&Route>, &mut Exchange<'_>) -> T,
+    ) -> Option<T> {
+        let (arrival, accepted) = (self.arrival.as_deref()?, self.accepted.as_ref()?);
+        let route = self.route.as_deref();
         let captured = OfRoute { route, captures: &self.captures, path: accepted.target.path() };
         let mut exchange = Exchange {
             connection: &arrival.connection,
             client: &accepted.client,
             id: &mut self.id,
             target: &accepted.target,
-            route: &route.name,
+            route: route.map_or("", |route| &route.name),
             captures: &captured,
             request,
             stripped_prefix: &mut self.stripped_prefix,
@@ -148,14 +158,14 @@ impl Ctx {
 
 /// What the route captured, by name.
 struct OfRoute<'a> {
-    route: &'a Route,
+    route: Option<&'a Route>,
     captures: &'a Captures,
     path: &'a str,
 }
 
 impl Captured for OfRoute<'_> {
     fn value(&self, name: &str) -> &str {
-        let place = self.route.captures.iter().position(|known| known == name);
+        let place = self.route.and_then(|r| r.captures.iter().position(|known| known == name));
         place.map_or("", |place| self.captures.value(place, self.path))
     }
 }

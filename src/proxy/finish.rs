@@ -3,6 +3,7 @@
 use super::ctx::Ctx;
 use super::failure;
 use crate::exchange::Cause;
+use crate::expr::{Facts, Variable};
 use crate::observe::access::{Client, Record, Sender};
 use crate::route::{Ended, Target};
 use http::Version;
@@ -36,7 +37,11 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         in_flight.end(&Ended { status, cause, duration, received, sent });
     }
     let is_logged = ctx.route.as_ref().is_none_or(|route| route.is_logged) && access.wants(status);
-    let Some(connection) = ctx.connection().filter(|_| is_logged) else { return };
+    if !is_logged {
+        return;
+    }
+    let further = further(session, ctx, access.further());
+    let Some(connection) = ctx.connection() else { return };
     let request = session.req_header();
     let target = ctx.accepted.as_ref().map(|accepted| &accepted.target);
     let attempt = ctx.attempt.as_ref();
@@ -53,6 +58,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         time: ctx.time,
         request_id: ctx.id.clone(),
         client,
+        local: connection.local,
         listener: connection.entrance.name.clone(),
         route: ctx.route.as_ref().map(|route| route.name.clone()),
         method: Some(request.method.clone()),
@@ -71,7 +77,24 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         upstream_time: attempt.map(|a| a.ended.unwrap_or_else(Instant::now) - a.started),
         user_agent: text(&request.headers, &header::USER_AGENT),
         referer: text(&request.headers, &header::REFERER),
+        further,
     });
+}
+
+/// What the line of the access log wants besides the record.
+fn further(session: &mut Session, ctx: &mut Ctx, wanted: &[Variable]) -> Box<[Box<str>]> {
+    if wanted.is_empty() {
+        return Box::default();
+    }
+    let values = ctx.lend_unrouted(session.req_header_mut(), None, |_, exchange| {
+        let value = |variable| {
+            let mut value = String::new();
+            exchange.write(variable, &mut value);
+            value.into()
+        };
+        wanted.iter().map(value).collect()
+    });
+    values.unwrap_or_default()
 }
 
 /// Why the exchange failed; that a tunnel ends is no failure.

@@ -8,6 +8,7 @@ use crate::expr::Variable;
 use crate::filter::{Chain, Filter};
 use crate::listener::{self, Address, MinVersion, Protocol};
 use crate::net::CidrSet;
+use crate::observe::access;
 use crate::route::table::{Spec, shadowed};
 use crate::route::{self, Matcher, Route, Table, Target};
 use crate::tls::{self, Certificate, Source};
@@ -17,6 +18,9 @@ use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What templates lack that are for every route.
+const OF_NO_ROUTE: &str = "the path of no route captures";
 
 /// A compiled document.
 #[derive(Debug)]
@@ -282,7 +286,11 @@ impl Compiler<'_> {
         }
         if document.is_whole() && routes.len() == document.count("routes") {
             for section in ["filters", "upstreams"] {
-                self.captures(&captured, &[section.into()], "the path of no route captures");
+                self.captures(&captured, &[section.into()], OF_NO_ROUTE);
+            }
+            if let access::Format::Template(line) = &document.access_log.format {
+                let steps = ["access_log", "format", "template"].map(Step::from);
+                self.captured(&captured, line.variables(), &steps, OF_NO_ROUTE);
             }
         }
         let specs: Vec<Spec> = routes.iter().map(|(spec, _)| spec.clone()).collect();
@@ -331,19 +339,29 @@ impl Compiler<'_> {
     /// Names that templates below a place take from the path must be captured by it.
     fn captures(&mut self, captured: &[String], steps: &[Step], lacking: &str) {
         for Placed { value, steps } in self.document.templates(steps) {
-            for variable in value.variables() {
-                let Variable::PathCapture(name) = variable else { continue };
-                if captured.iter().any(|known| **known == **name) {
-                    continue;
-                }
-                let what = format!("{lacking} `{name}`");
-                let remedy = match (nearest(name, captured.iter().map(String::as_str)), captured) {
-                    (Some(near), _) => format!("did you mean `{{path.{near}}}`?"),
-                    (None, []) => format!("capture it, as in `path: \"/{{{name}}}\"`"),
-                    (None, some) => format!("use one of: {}", some.join(", ")),
-                };
-                self.fail(&steps, Problem::new(what, remedy));
+            self.captured(captured, value.variables(), &steps, lacking);
+        }
+    }
+
+    fn captured<'a>(
+        &mut self,
+        captured: &[String],
+        variables: impl Iterator<Item = &'a Variable>,
+        steps: &[Step],
+        lacking: &str,
+    ) {
+        for variable in variables {
+            let Variable::PathCapture(name) = variable else { continue };
+            if captured.iter().any(|known| **known == **name) {
+                continue;
             }
+            let what = format!("{lacking} `{name}`");
+            let remedy = match (nearest(name, captured.iter().map(String::as_str)), captured) {
+                (Some(near), _) => format!("did you mean `{{path.{near}}}`?"),
+                (None, []) => format!("capture it, as in `path: \"/{{{name}}}\"`"),
+                (None, some) => format!("use one of: {}", some.join(", ")),
+            };
+            self.fail(steps, Problem::new(what, remedy));
         }
     }
 

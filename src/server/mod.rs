@@ -42,7 +42,7 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
     limits::raise_descriptors();
     tls::check_roots()?;
     let bindings = Bindings::bind(document, &compiled.listeners)?;
-    let writer = bind::access_log(document, &retained.registry)?;
+    let writer = Arc::new(bind::access_log(document, &retained.registry)?);
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);
 
     let runtime = Handle::new(compiled.snapshot);
@@ -86,7 +86,7 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
         })
         .collect();
 
-    let signals = Signals::new(drain, readiness.clone(), &document.server);
+    let signals = Signals::new(drain, readiness.clone(), writer.clone(), &document.server);
     let names = Names::new(Arc::new(Dns::default()));
     let warm = Warm::new(runtime, names, readiness.clone(), signals.heard());
     let warm = server.add_service(warm);

@@ -208,3 +208,16 @@ fn it_is_a_word_of_the_document() {
     let schema = schemars::schema_for!(Template);
     assert_eq!(schema.get("format").unwrap(), "template");
 }
+
+#[test]
+fn a_value_ends_no_line_and_no_quotes() {
+    let facts = [("request.header.x-a", "a\"\\\r\n\u{7f}\u{fc} b")];
+    let line = render("\"{request.header.x-a}\" \u{fc}", Escape::Line, facts);
+    assert_eq!(line, "\"a\\x22\\x5C\\x0D\\x0A\\x7F\\xC3\\xBC b\" \u{fc}");
+}
+
+#[test]
+fn what_only_the_access_log_knows_is_refused_elsewhere() {
+    assert!(problem("{duration_ms}").starts_with("`{duration_ms}` is not known in a template; "));
+    assert!(Template::of_log("{duration_ms} {request.host}").is_ok());
+}

@@ -54,6 +54,10 @@ impl Transport for Keeping {
     fn descriptor(&self) -> RawFd {
         -1
     }
+
+    fn local(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
 }
 
 fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
@@ -72,7 +76,7 @@ fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
         client_address: ClientAddress::default(),
         limits,
     };
-    let connection = Connection::new(Arc::new(entrance), None, None);
+    let connection = Connection::new(Arc::new(entrance), None, None, None);
     let drain = tokio::sync::watch::channel(false).1;
     let io = Keeping { kept: Vec::new(), sent: sent.clone() };
     Wire::new(io, Arrival::new(Arc::new(connection), drain), Arc::new(Table::default()).enter(-1))

@@ -1,6 +1,7 @@
 //! The common and the combined format, byte for byte as nginx and Apache write them.
 
 use super::Record;
+use crate::expr::escape_line;
 use crate::observe::stamp::Common;
 use std::fmt::{self, Write};
 
@@ -8,9 +9,9 @@ use std::fmt::{self, Write};
 pub(super) fn write(record: &Record, line: &mut String) -> fmt::Result {
     common(record, line)?;
     line.push_str(" \"");
-    escape(record.referer.as_deref().unwrap_or("-"), line)?;
+    escape_line(record.referer.as_deref().unwrap_or("-"), line);
     line.push_str("\" \"");
-    escape(record.user_agent.as_deref().unwrap_or("-"), line)?;
+    escape_line(record.user_agent.as_deref().unwrap_or("-"), line);
     line.push_str("\"\n");
     Ok(())
 }
@@ -34,23 +35,12 @@ fn request(record: &Record, line: &mut String) -> fmt::Result {
         return Ok(());
     };
     write!(line, "{method} ")?;
-    escape(path, line)?;
+    escape_line(path, line);
     if let Some(query) = &record.query {
         line.push('?');
-        escape(query, line)?;
+        escape_line(query, line);
     }
     write!(line, " {}", record.protocol)
-}
-
-/// `\xHH` for quotes, backslashes, control characters and every byte beyond ASCII.
-fn escape(text: &str, line: &mut String) -> fmt::Result {
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f.. => write!(line, "\\x{byte:02X}")?,
-            _ => line.push(char::from(byte)),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

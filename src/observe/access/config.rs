@@ -1,5 +1,6 @@
 //! The `access_log` of a document.
 
+use super::{Line, Receiver};
 use crate::value::{Problem, word};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::str::FromStr;
 pub struct Config {
     /// How a line looks.
     pub format: Format,
-    /// Where the lines go: `stdout`, `stderr`, a file, or `off`.
+    /// Where the lines go: `stdout`, `stderr`, a file, `syslog`, or `off`.
     pub path: Destination,
     /// Only exchanges with a status of these classes, such as `[4xx, 5xx]`. Default: all.
     pub only: Vec<Class>,
@@ -48,7 +49,7 @@ impl Class {
 }
 
 /// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "access-log-format")]
 pub enum Format {
@@ -59,6 +60,10 @@ pub enum Format {
     /// One JSON object a line.
     #[default]
     Json,
+    /// The extended format of W3C with the fields that IIS writes unless told otherwise.
+    W3c,
+    /// A line of one's own.
+    Template(Line),
 }
 
 /// Where the lines of the access log go.
@@ -71,6 +76,8 @@ pub enum Destination {
     Stdout,
     /// Standard error.
     Stderr,
+    /// A receiver of syslog.
+    Syslog(Receiver),
     /// The end of a file, which is made if it is missing.
     File(PathBuf),
 }
@@ -78,7 +85,7 @@ pub enum Destination {
 word!(
     Destination,
     "log-destination",
-    "Where lines go: `stdout`, `stderr`, `off` or the path of a file."
+    "Where lines go: `stdout`, `stderr`, `off`, the path of a file, or `syslog` (the system's own), `syslog:unix:/path` or `syslog:udp:192.0.2.1:514`."
 );
 
 impl Destination {
@@ -86,6 +93,7 @@ impl Destination {
     pub fn resolve(&self, folder: &Path) -> Self {
         match self {
             Self::File(path) => Self::File(folder.join(path)),
+            Self::Syslog(receiver) => Self::Syslog(receiver.resolve(folder)),
             other => other.clone(),
         }
     }
@@ -97,6 +105,7 @@ impl fmt::Display for Destination {
             Self::Off => f.write_str("off"),
             Self::Stdout => f.write_str("stdout"),
             Self::Stderr => f.write_str("stderr"),
+            Self::Syslog(receiver) => write!(f, "syslog:{receiver}"),
             Self::File(path) => write!(f, "`{}`", path.display()),
         }
     }
@@ -110,11 +119,15 @@ impl FromStr for Destination {
             "off" => Ok(Self::Off),
             "stdout" => Ok(Self::Stdout),
             "stderr" => Ok(Self::Stderr),
+            "syslog" => Ok(Self::Syslog(Receiver::default())),
             "" => Err(Problem::new(
                 "the access log needs a destination",
-                "write `stdout`, `stderr`, `off` or the path of a file",
+                "write `stdout`, `stderr`, `syslog`, `off` or the path of a file",
             )),
-            path => Ok(Self::File(path.into())),
+            other => match other.strip_prefix("syslog:") {
+                Some(receiver) => receiver.parse().map(Self::Syslog),
+                None => Ok(Self::File(other.into())),
+            },
         }
     }
 }
@@ -164,6 +177,18 @@ mod tests {
             assert_eq!(read, expected);
             assert_eq!(read.resolve(Path::new("/etc")), expected);
         }
+    }
+
+    #[test]
+    fn syslog_is_the_systems_own_unless_a_receiver_is_named() {
+        let read = |text: &str| text.parse::<Destination>().unwrap();
+        assert_eq!(read("syslog"), read("syslog:unix:/dev/log"));
+        let udp = Receiver::Udp(([192, 0, 2, 1], 514).into());
+        assert_eq!(read("syslog:udp:192.0.2.1:514"), Destination::Syslog(udp));
+        assert_eq!(read("./syslog"), Destination::File("./syslog".into()));
+        let resolved = read("syslog:unix:run/log").resolve(Path::new("/srv"));
+        assert_eq!(resolved.to_string(), "syslog:unix:/srv/run/log");
+        assert!("syslog:tcp:192.0.2.1:514".parse::<Destination>().is_err());
     }
 
     #[test]

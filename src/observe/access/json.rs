@@ -42,7 +42,7 @@ fn text(object: &mut Object<'_, String>, key: &str, value: Option<&str>) -> fmt:
 }
 
 /// Milliseconds with three decimals.
-struct Milliseconds(Duration);
+pub(super) struct Milliseconds(pub(super) Duration);
 
 impl fmt::Display for Milliseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,10 +3,15 @@
 mod combined;
 mod config;
 mod json;
+mod line;
 mod output;
 mod record;
+mod syslog;
+mod w3c;
 mod writer;
 
 pub use config::{Class, Config, Destination, Format};
+pub use line::Line;
 pub use record::{Client, Record};
+pub use syslog::Receiver;
 pub use writer::{Sender, Writer};

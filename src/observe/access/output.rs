@@ -1,9 +1,10 @@
-//! The file or the pipe at the end of the access log.
+//! What is at the end of the access log: a file, a pipe or a receiver of syslog.
 
 use super::Destination;
+use super::syslog::Syslog;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,10 +16,20 @@ const CHECK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the lines end up; unbuffered, because whole batches come.
-pub(super) struct Output {
+pub(super) enum Output {
+    /// One line after the other.
+    Stream(Stream),
+    /// One message for each.
+    Syslog(Syslog),
+}
+
+/// A file or a pipe.
+pub(super) struct Stream {
     file: File,
     path: Option<PathBuf>,
     checked: Instant,
+    /// Whether nothing was written since it was opened.
+    is_new: bool,
     /// Whether the last write broke off inside a line.
     is_torn: bool,
 }
@@ -35,23 +46,72 @@ pub(super) struct Failure {
 impl Output {
     /// Opens a destination; `None` if it is off.
     pub(super) fn open(destination: &Destination) -> io::Result<Option<Self>> {
-        let (file, path) = match destination {
+        Ok(Some(Self::Stream(match destination {
             Destination::Off => return Ok(None),
+            Destination::Syslog(receiver) => {
+                return Ok(Some(Self::Syslog(Syslog::new(receiver.clone()))));
+            }
             // Not through `io::stdout`, whose lock and buffer others would wait for.
-            Destination::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
-            Destination::Stderr => (io::stderr().as_fd().try_clone_to_owned()?.into(), None),
-            Destination::File(path) => (append(path)?, Some(path.clone())),
-        };
-        Ok(Some(Self { file, path, checked: Instant::now(), is_torn: false }))
+            Destination::Stdout => Stream::of(io::stdout().as_fd())?,
+            Destination::Stderr => Stream::of(io::stderr().as_fd())?,
+            Destination::File(path) => Stream::append(path)?,
+        })))
     }
 
-    /// Writes whole lines; blocks as long as the other side does not read.
+    /// Whether it is a file or a pipe in which nothing was written since it was opened.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self, Self::Stream(stream) if stream.is_new)
+    }
+
+    /// Writes whole lines; blocks as long as the other side of a pipe does not read.
     pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
-        write(&mut self.file, lines, &mut self.is_torn)
+        match self {
+            Self::Stream(stream) => stream.write(lines),
+            Self::Syslog(syslog) => syslog.write(lines),
+        }
     }
 
-    /// Opens the file anew if something else, or nothing, has taken its name: log rotation.
+    /// Follows a file that was moved away, for log rotation.
     pub(super) fn follow(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.follow(),
+            Self::Syslog(_) => Ok(()),
+        }
+    }
+
+    /// Opens it anew.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.reopen(),
+            Self::Syslog(syslog) => {
+                syslog.reopen();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn of(end: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self::new(end.try_clone_to_owned()?.into(), None))
+    }
+
+    fn append(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(append(path)?, Some(path.into())))
+    }
+
+    fn new(file: File, path: Option<PathBuf>) -> Self {
+        Self { file, path, checked: Instant::now(), is_new: true, is_torn: false }
+    }
+
+    fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        write(&mut self.file, lines, &mut self.is_torn)?;
+        self.is_new = false;
+        Ok(())
+    }
+
+    /// Opens the file anew if something else, or nothing, has taken its name.
+    fn follow(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if self.checked.elapsed() < CHECK {
             return Ok(());
@@ -60,10 +120,14 @@ impl Output {
         let own = self.file.metadata()?;
         let is_same =
             path.metadata().is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
-        if !is_same {
-            self.file = append(path)?;
-            self.is_torn = false;
-        }
+        if is_same { Ok(()) } else { self.reopen() }
+    }
+
+    /// Opens the file anew; if that fails, the old one goes on.
+    fn reopen(&mut self) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        self.file = append(path)?;
+        (self.is_new, self.is_torn) = (true, false);
         Ok(())
     }
 }
@@ -154,7 +218,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let mut output = Output::open(&Destination::File(path.clone())).unwrap().unwrap();
+        let mut output = Stream::append(&path).unwrap();
         output.write(b"old\n").unwrap();
         std::fs::rename(&path, folder.path().join("access.log.1")).unwrap();
 
@@ -167,5 +231,24 @@ mod tests {
         output.follow().unwrap();
         output.write(b"more\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\nmore\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_anew_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("logs");
+        std::fs::create_dir(&inner).unwrap();
+        let path = inner.join("access.log");
+        let mut output = Stream::append(&path).unwrap();
+        let moved = folder.path().join("moved");
+        std::fs::rename(&inner, &moved).unwrap();
+        assert!(output.reopen().is_err());
+        output.write(b"old\n").unwrap();
+        assert_eq!(std::fs::read_to_string(moved.join("access.log")).unwrap(), "old\n");
+
+        std::fs::create_dir(&inner).unwrap();
+        output.reopen().unwrap();
+        output.write(b"new\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::exchange::RequestId;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +18,8 @@ pub struct Record {
     pub request_id: RequestId,
     /// Who sent it.
     pub client: Client,
+    /// The address of ours that it came in by; absent on a unix socket.
+    pub local: Option<SocketAddr>,
     /// The listener it came in by.
     pub listener: Arc<str>,
     /// The route that matched.
@@ -54,6 +56,8 @@ pub struct Record {
     pub user_agent: Option<Box<str>>,
     /// The field `Referer`.
     pub referer: Option<Box<str>>,
+    /// What the line of the document wants besides: the values of [`super::Sender::further`].
+    pub further: Box<[Box<str>]>,
 }
 
 /// Who sent a request.
@@ -88,6 +92,7 @@ impl Record {
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_261_202_123),
             request_id: RequestId::given("0192-id").unwrap(),
             client: Client::Ip([203, 0, 113, 7].into()),
+            local: Some(([192, 0, 2, 1], 8080).into()),
             listener: "web".into(),
             route: Some("shop".into()),
             method: Some(http::Method::GET),
@@ -106,12 +111,14 @@ impl Record {
             upstream_time: Some(Duration::from_micros(9_000)),
             user_agent: Some("curl/8.5".into()),
             referer: Some("https://example.com/".into()),
+            further: Box::default(),
         }
     }
 
     /// A record of which nothing is present that may be absent.
     pub(super) fn bare() -> Self {
         Self {
+            local: None,
             route: None,
             method: None,
             host: None,

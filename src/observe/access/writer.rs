@@ -1,7 +1,9 @@
 //! Takes lines off the way of the requests.
 
 use super::output::Output;
-use super::{Class, Config, Format, Record, combined, json};
+use super::syslog::Head;
+use super::{Class, Config, Destination, Format, Record, combined, json, w3c};
+use crate::expr::Variable;
 use crate::observe::log::Throttle;
 use crate::observe::{Counter, Registry};
 use parking_lot::Mutex;
@@ -10,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Records that wait at most; further ones are dropped and counted.
 const QUEUE: usize = 8_192;
@@ -32,9 +34,16 @@ const COMPLAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Writer {
     sender: Sender,
-    is_closing: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     /// Ends with the thread; nothing is ever sent.
     ended: Mutex<Receiver<Infallible>>,
+}
+
+/// What the thread shall do besides writing.
+#[derive(Debug, Default)]
+struct Wishes {
+    close: AtomicBool,
+    reopen: AtomicBool,
 }
 
 /// Hands records to the writer; cheap to clone.
@@ -47,6 +56,8 @@ struct Queue {
     records: SyncSender<Option<Box<Record>>>,
     /// The classes that are written; none means all.
     only: Arc<[Class]>,
+    /// What the line wants besides the record.
+    further: Arc<[Variable]>,
     dropped: Counter,
 }
 
@@ -64,22 +75,29 @@ impl Writer {
             &[],
         );
         let (dropped, errors) = (dropped.handle(&[]), errors.handle(&[]));
-        let is_closing = Arc::new(AtomicBool::new(false));
+        let wishes = Arc::<Wishes>::default();
         let (alive, ended) = mpsc::sync_channel(0);
         let ended = Mutex::new(ended);
         let Some(output) = Output::open(&config.path)? else {
-            return Ok(Self { sender: Sender::off(), is_closing, ended });
+            return Ok(Self { sender: Sender::off(), wishes, ended });
         };
         let (records, queue) = mpsc::sync_channel(QUEUE);
+        let further: Arc<[Variable]> = match &config.format {
+            Format::Template(line) => line.further().into(),
+            _ => [].into(),
+        };
         let sender = Sender(Some(Queue {
             records,
+            further: further.clone(),
             only: config.only.as_slice().into(),
             dropped: dropped.clone(),
         }));
         let task = Task {
             queue,
-            is_closing: Arc::clone(&is_closing),
-            format: config.format,
+            wishes: Arc::clone(&wishes),
+            format: config.format.clone(),
+            further,
+            head: matches!(config.path, Destination::Syslog(_)).then(Head::new),
             lines: String::with_capacity(BATCH),
             output,
             dropped,
@@ -88,7 +106,7 @@ impl Writer {
             _alive: alive,
         };
         spawn(task)?;
-        Ok(Self { sender, is_closing, ended })
+        Ok(Self { sender, wishes, ended })
     }
 
     /// A handle for the exchanges of a snapshot.
@@ -96,16 +114,26 @@ impl Writer {
         self.sender.clone()
     }
 
+    /// Has the file opened anew, as after it was moved away; no line is lost.
+    pub fn reopen(&self) {
+        self.wishes.reopen.store(true, Ordering::Release);
+        self.wake();
+    }
+
     /// Writes what is queued and ends the thread; `false` if that took longer than `timeout`.
     ///
     /// It blocks, and is meant for the end of the process.
     pub fn close(&self, timeout: Duration) -> bool {
-        self.is_closing.store(true, Ordering::Release);
+        self.wishes.close.store(true, Ordering::Release);
+        self.wake();
+        self.ended.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn wake(&self) {
         if let Sender(Some(queue)) = &self.sender {
             // If the queue is full the thread is awake anyway.
             let _ = queue.records.try_send(None);
         }
-        self.ended.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -118,6 +146,11 @@ impl Sender {
     /// Whether the record of an exchange with this status is written, so that none is made in vain.
     pub fn wants(&self, status: u16) -> bool {
         self.0.as_ref().is_some_and(|queue| Class::are_met(&queue.only, status))
+    }
+
+    /// What a record must bring besides its own fields, for the line that the document wants.
+    pub fn further(&self) -> &[Variable] {
+        self.0.as_ref().map_or(&[], |queue| &queue.further)
     }
 
     /// Queues a record; never blocks, but drops it if too many wait.
@@ -133,8 +166,11 @@ impl Sender {
 /// What the thread owns.
 struct Task {
     queue: Receiver<Option<Box<Record>>>,
-    is_closing: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     format: Format,
+    further: Arc<[Variable]>,
+    /// What stands before the line of an exchange.
+    head: Option<Head>,
     lines: String,
     output: Output,
     dropped: Counter,
@@ -150,27 +186,37 @@ impl Task {
                 pause(GATHER);
             }
             self.append(first);
-            while let Ok(next) = self.queue.try_recv() {
-                self.append(next);
-            }
-            self.write();
+            self.drain();
             if self.is_closing() {
+                // What came before the closing, but behind the drain.
+                self.drain();
                 return;
             }
         }
     }
 
+    /// Writes what is queued.
+    fn drain(&mut self) {
+        while let Ok(next) = self.queue.try_recv() {
+            self.append(next);
+        }
+        self.write();
+    }
+
     fn is_closing(&self) -> bool {
-        self.is_closing.load(Ordering::Acquire)
+        self.wishes.close.load(Ordering::Acquire)
     }
 
     fn append(&mut self, record: Option<Box<Record>>) {
         let Some(record) = record else { return };
-        let written = match self.format {
+        let begun = self.head.as_ref().map_or(Ok(()), |head| head.write(&record, &mut self.lines));
+        let written = begun.and_then(|()| match &self.format {
             Format::Common => combined::write_common(&record, &mut self.lines),
             Format::Combined => combined::write(&record, &mut self.lines),
             Format::Json => json::write(&record, &mut self.lines),
-        };
+            Format::W3c => w3c::write(&record, &mut self.lines),
+            Format::Template(line) => line.write(&record, &self.further, &mut self.lines),
+        });
         debug_assert!(written.is_ok(), "a string takes every text");
         if self.lines.len() >= BATCH {
             self.write();
@@ -178,14 +224,34 @@ impl Task {
     }
 
     fn write(&mut self) {
-        if let Err(error) = self.output.follow() {
+        let opened = match self.wishes.reopen.swap(false, Ordering::AcqRel) {
+            true => self.output.reopen(),
+            false => self.output.follow(),
+        };
+        if let Err(error) = opened {
             self.complain(&error);
+        }
+        if self.lines.is_empty() {
+            return;
+        }
+        if self.format == Format::W3c && self.output.is_new() {
+            self.begin();
         }
         if let Err(failure) = self.output.write(self.lines.as_bytes()) {
             self.dropped.add(failure.lost);
             self.complain(&failure.error);
         }
         self.lines.clear();
+    }
+
+    /// Writes the lines that begin a file; they are no exchange's, so none of them is counted.
+    fn begin(&mut self) {
+        let mut lines = String::new();
+        let written = w3c::begin(SystemTime::now(), &mut lines);
+        debug_assert!(written.is_ok(), "a string takes every text");
+        if let Err(failure) = self.output.write(lines.as_bytes()) {
+            self.complain(&failure.error);
+        }
     }
 
     fn complain(&self, error: &io::Error) {

@@ -21,7 +21,7 @@ fn connection(peer: Option<&str>, trusted: &str, is_tls: bool) -> Connection {
     };
     let tls = is_tls.then_some(Tls { version: "TLSv1.3", cipher: "", sni: None });
     let peer: Option<SocketAddr> = peer.map(|peer| peer.parse().unwrap());
-    Connection::new(Arc::new(entrance), peer, tls)
+    Connection::new(Arc::new(entrance), peer, None, tls)
 }
 
 fn request(version: Version, fields: &[(&'static str, &'static str)]) -> RequestHeader {

@@ -1,9 +1,12 @@
 //! One line for each exchange, in its form and at its place, and never at the cost of an exchange.
 
-use crate::support::{Edge, Gate, Output, Reply, edge, eventually, origin, within};
+use crate::support::{Client, Edge, Gate, Output, Reply, Signal, edge, eventually, origin, within};
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::net::{UdpSocket, UnixDatagram};
 
 /// Every field there is, in its order.
 const FIELDS: [&str; 21] = [
@@ -152,6 +155,130 @@ async fn the_combined_format_is_that_of_other_servers() {
 }
 
 #[tokio::test]
+async fn the_w3c_format_is_that_of_iis() {
+    let edge = edge(
+        "
+        listeners: {web: {address: '127.0.0.1:0'}, wide: {address: '[::]:0'}}
+        routes: [{match: {path: /a/*}, reply: {status: 203, body: hello}}]
+        access_log: {format: w3c, path: access.log}
+        ",
+    )
+    .file("access.log", "before\n")
+    .start()
+    .await;
+    let request = edge.request("GET", "/a/b?c=%20").header("referer", "http://r/ x");
+    request.header("user-agent", "say \"hi\"\tü").send().await;
+    lines(&edge, 6).await;
+    let port = |listener: &str| edge.address(listener).rsplit_once(':').unwrap().1.to_owned();
+    let wide = port("wide");
+    Client::new(format!("127.0.0.1:{wide}")).get("/none").await;
+    let lines = lines(&edge, 7).await;
+
+    assert_eq!(
+        lines[..3],
+        ["before", concat!("#Software: falconer ", env!("CARGO_PKG_VERSION")), "#Version: 1.0"]
+    );
+    let fields = "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username \
+                  c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken";
+    assert_eq!(lines[4], fields);
+    let (date, shape) = (lines[3].strip_prefix("#Date: ").unwrap(), "0000-00-00 00:00:00");
+    assert_eq!(digits(date), shape);
+    let expected = [
+        format!(
+            "127.0.0.1 GET /a/b c=%20 {} - 127.0.0.1 say+\"hi\"+ü http://r/+x 203 0 0",
+            port("web")
+        ),
+        format!("127.0.0.1 GET /none - {wide} - 127.0.0.1 - - 404 0 0"),
+    ];
+    for (line, expected) in lines[5..].iter().zip(expected) {
+        let (time, rest) = line.split_at(shape.len());
+        assert_eq!(digits(time), shape);
+        let (rest, taken) = rest.rsplit_once(' ').unwrap();
+        assert_eq!(rest.trim_start(), expected);
+        assert!(taken.parse::<u64>().unwrap() < 60_000, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_file_in_the_w3c_format_begins_with_its_fields() {
+    let edge =
+        edge("routes: [reply: {}]\naccess_log: {format: w3c, path: access.log}").start().await;
+    edge.get("/old").await;
+    lines(&edge, 5).await;
+    fs::rename(edge.file("access.log"), edge.file("access.log.1")).unwrap();
+    let new = eventually("a line in the new file", async || {
+        edge.get("/new").await;
+        let text = fs::read_to_string(edge.file("access.log")).unwrap_or_default();
+        text.contains("/new").then_some(text)
+    })
+    .await;
+    assert!(new.starts_with("#Software: ") && new.matches("#Fields: ").count() == 1, "{new}");
+}
+
+#[tokio::test]
+async fn a_template_says_what_the_document_wants() {
+    let origin = origin().reply("/users/7", "hello").start().await;
+    let line = "{client.ip}:{client.port} '{request.method} {request.scheme} {request.host} \
+                {request.path}?{request.query} {protocol}' {response.status} {cause} {route.name} \
+                {path.id} {upstream} {endpoint} {attempts} {bytes_sent} {request.header.x-a} \
+                {request.cookie.sid} {request.header.user-agent} {{literal}}";
+    let edge = edge(
+        "
+        upstreams: {app: {endpoints: [$app]}}
+        routes: [{name: user, match: {path: '/users/{id}'}, upstream: app}]
+        access_log: {path: access.log, format: {template: \"$line\"}}
+        ",
+    )
+    .with("app", &origin)
+    .with("line", line)
+    .start()
+    .await;
+    let request = edge.request("GET", "/users/7?a=%22").header("x-a", "1").header("x-a", "2");
+    request.header("cookie", "a=b; sid=s\"1").header("user-agent", "ü\t\\").send().await;
+    lines(&edge, 1).await;
+    edge.request("GET", "/none").header("x-a", "known").host("Shop.Test:80").send().await;
+    lines(&edge, 2).await;
+    let mut raw = edge.raw("web").await;
+    raw.write("GET /bad HTTP/1.1\r\nHost: a b\r\nX-A: 1\r\nUser-Agent: u\r\n\r\n").await;
+    assert_eq!(raw.response().await.status, 400);
+
+    let lines: Vec<_> = lines(&edge, 3).await.iter().map(|line| without_port(line)).collect();
+    let endpoint = origin.endpoint();
+    assert_eq!(
+        lines[0],
+        format!(
+            "127.0.0.1 'GET http 127.0.0.1 /users/7?a=%22 HTTP/1.1' 200  user 7 app {endpoint} \
+             1 5 1, 2 s\\x221 \\xC3\\xBC\\x09\\x5C {{literal}}"
+        )
+    );
+    let rest = " {literal}";
+    let no_route = "127.0.0.1 'GET http shop.test /none? HTTP/1.1' 404 no_route     0 ";
+    assert!(
+        lines[1].starts_with(no_route) && lines[1].ends_with(&format!(" known  {rest}")),
+        "{}",
+        lines[1]
+    );
+    assert!(
+        lines[2].contains("' 400 bad_request ") && lines[2].ends_with(&format!(" u{rest}")),
+        "{}",
+        lines[2]
+    );
+}
+
+/// A line without the port of the client, with which it begins.
+fn without_port(line: &str) -> String {
+    let (client, rest) = line.split_once(' ').unwrap();
+    let (ip, port) = client.split_once(':').unwrap();
+    assert!(port.is_empty() || port.parse::<u16>().unwrap() > 0, "{line}");
+    format!("{ip} {rest}")
+}
+
+/// A text with a 0 for each digit.
+fn digits(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+}
+
+#[tokio::test]
 async fn routes_and_classes_of_no_interest_are_not_logged() {
     let edge = edge(
         "
@@ -208,7 +335,7 @@ async fn lines_go_to_stdout_to_stderr_or_nowhere() {
             let line = out.line("/seen").await;
             assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["status"], 200);
         }
-        edge.signal(crate::support::Signal::SIGTERM);
+        edge.signal(Signal::SIGTERM);
         let (stdout, stderr) = (edge.stdout().whole().await, edge.stderr().whole().await);
         assert_eq!(stdout.contains("/seen"), destination == "stdout");
         assert_eq!(stderr.contains("/seen"), destination == "stderr");
@@ -268,6 +395,131 @@ async fn a_file_that_was_moved_away_is_made_anew() {
     assert!(fs::read_to_string(edge.file("access.log.1")).unwrap().contains("/old"));
 }
 
+#[tokio::test]
+async fn sigusr1_opens_the_file_anew_and_no_line_is_lost() {
+    const TURNS: usize = 20;
+    const REQUESTS: usize = 20_000;
+    let edge = edge("routes: [reply: {}]").start().await;
+    let current = edge.file("access.log");
+    let old = |turn: usize| edge.file(&format!("access.log.{turn}"));
+    let turns = async {
+        for turn in 0..TURNS {
+            // Each file has got something, so that each turn cuts through the load.
+            eventually("a line", async || {
+                fs::metadata(&current).is_ok_and(|file| file.len() > 0).then_some(())
+            })
+            .await;
+            fs::rename(&current, old(turn)).unwrap();
+            edge.signal(Signal::SIGUSR1);
+            eventually("a new file", async || current.exists().then_some(())).await;
+        }
+    };
+    let load = async {
+        let mut sent = 0;
+        // As long as files are moved, and some more.
+        while sent < REQUESTS || !old(TURNS - 1).exists() {
+            flood(&edge, 2_000).await;
+            sent += 2_000;
+        }
+        sent
+    };
+    let (sent, ()) = futures::future::join(load, turns).await;
+
+    let files: Vec<_> = (0..TURNS).map(old).chain([current.clone()]).collect();
+    let count = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count()
+    };
+    eventually("every line, once", async || {
+        let all = files.iter().map(count).sum::<usize>();
+        assert!(all <= sent, "{all} lines for {sent} requests");
+        (all == sent).then_some(())
+    })
+    .await;
+    assert_eq!(edge.metric("falconer_observe_access_log_dropped_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn sigusr1_opens_the_file_anew_though_nothing_is_logged_and_while_draining() {
+    let mut edge = edge("routes: [reply: {}]\nserver: {drain: 1m}").start().await;
+    let (current, old) = (edge.file("access.log"), edge.file("access.log.1"));
+    let reopened = async || {
+        fs::rename(&current, &old).unwrap();
+        edge.signal(Signal::SIGUSR1);
+        eventually("a new file", async || current.exists().then_some(())).await;
+    };
+    reopened().await;
+
+    let mut busy = edge.raw("web").await;
+    busy.write("GET /half HTTP/1.1\r\n").await;
+    edge.metric_becomes("falconer_listener_connections{listener=\"web\"}", 1.0).await;
+    edge.signal(Signal::SIGTERM);
+    edge.stderr().line("draining").await;
+    reopened().await;
+    busy.write("Host: a\r\n\r\n").await;
+    assert_eq!(busy.response().await.status, 200);
+    assert_eq!(edge.wait_exit().await, 0);
+    assert!(fs::read_to_string(&current).unwrap().contains("/half"));
+}
+
+#[tokio::test]
+async fn syslog_gets_a_message_of_rfc_5424_for_each_exchange() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log");
+    let unix = UnixDatagram::bind(&path).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to_unix = format!("syslog:unix:{}", path.display());
+    let to_udp = format!("syslog:udp:{}", udp.local_addr().unwrap());
+    for to in [to_unix, to_udp] {
+        let edge = edge("routes: [reply: {}]\naccess_log: {path: \"$to\"}").with("to", &to);
+        let edge = edge.start().await;
+        edge.request("GET", "/seen").header("user-agent", "a\tb").send().await;
+        let (mut by_unix, mut by_udp) = (vec![0; 4096], vec![0; 4096]);
+        let message = within("a message", async {
+            tokio::select! {
+                length = unix.recv(&mut by_unix) => by_unix[..length.unwrap()].to_vec(),
+                length = udp.recv(&mut by_udp) => by_udp[..length.unwrap()].to_vec(),
+            }
+        });
+        let message = String::from_utf8(message.await).unwrap();
+        let fields: Vec<_> = message.splitn(8, ' ').collect();
+        let [priority, time, host, app, process, id, data, text] = fields[..] else {
+            panic!("{message}")
+        };
+        assert_eq!((priority, app, id, data), ("<190>1", "falconer", "access", "-"));
+        assert_eq!(digits(time), "0000-00-00T00:00:00.000Z");
+        assert!(!host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic()), "{host}");
+        assert_eq!(process, edge.process().id().to_string());
+        let text: Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&text["time"], &text["path"]), (&time.into(), &"/seen".into()));
+        assert_eq!(text["user_agent"], "a\tb");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_of_syslog_that_is_not_there_loses_lines_and_slows_no_request() {
+    let edge = edge("routes: [reply: {}]\naccess_log: {path: \"syslog:unix:log\"}").start().await;
+    flood(&edge, 2_000).await;
+    edge.metric_becomes("falconer_observe_access_log_dropped_total", 2_000.0).await;
+
+    // It comes, reads nothing, and then everything.
+    let receiver = UnixDatagram::bind(edge.file("log")).unwrap();
+    flood(&edge, FLOOD).await;
+    assert_eq!(edge.get("/late").await.status, 200);
+    let sent = 2_000 + FLOOD + 1;
+    let mut taken = 0;
+    eventually("every line to be taken or counted", async || {
+        let mut buffer = vec![0; 4096];
+        while receiver.try_recv(&mut buffer).is_ok() {
+            taken += 1;
+        }
+        let dropped = edge.metric("falconer_observe_access_log_dropped_total").await as usize;
+        (taken + dropped == sent).then_some(())
+    })
+    .await;
+    assert!(taken > 0);
+}
+
 /// More than a pipe and the queue hold together.
 const FLOOD: usize = 12_000;
 
@@ -322,7 +574,7 @@ async fn flood(edge: &Edge, count: usize) {
 async fn what_is_queued_is_written_before_the_process_ends() {
     let mut edge = edge("routes: [reply: {}]\naccess_log: {path: stdout}").start().await;
     flood(&edge, 4_000).await;
-    edge.signal(crate::support::Signal::SIGTERM);
+    edge.signal(Signal::SIGTERM);
     assert_eq!(edge.wait_exit().await, 0);
     assert_eq!(edge.stdout().whole().await.lines().count(), 4_000);
 }

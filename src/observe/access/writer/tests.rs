@@ -125,10 +125,51 @@ fn the_thread_ends_with_the_last_sender() {
 }
 
 #[test]
+fn a_file_is_opened_anew_on_demand_and_every_line_is_in_one_of_the_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let writer = Writer::start(&to(path.clone()), &Registry::new()).unwrap();
+    let sender = writer.sender();
+    for _ in 0..100 {
+        sender.record(Record::full());
+    }
+    std::fs::rename(&path, &moved).unwrap();
+    writer.reopen();
+    // Nothing more has to be logged for it.
+    wait_until(SOON, || path.exists());
+    for _ in 0..100 {
+        sender.record(Record::full());
+    }
+    assert!(writer.close(SOON));
+    assert!(lines(&path) >= 100);
+    assert_eq!(lines(&moved) + lines(&path), 200);
+}
+
+#[test]
+fn a_w3c_file_begins_with_its_fields_each_time_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let config = Config { format: Format::W3c, ..to(path.clone()) };
+    let writer = Writer::start(&config, &Registry::new()).unwrap();
+    writer.sender().record(Record::full());
+    wait_until(SOON, || lines(&path) == 5);
+    std::fs::rename(&path, &moved).unwrap();
+    writer.reopen();
+    wait_until(SOON, || path.exists());
+    assert_eq!(lines(&path), 0, "it begins with the first line");
+    writer.sender().record(Record::full());
+    assert!(writer.close(SOON));
+    let (old, new) = [&moved, &path].map(|path| std::fs::read_to_string(path).unwrap()).into();
+    assert_eq!(old.lines().count(), 5);
+    assert!(new.starts_with("#Software: ") && new.lines().count() == 5, "{new}");
+}
+
+#[test]
 fn what_is_off_is_never_made() {
     let config = Config { path: Destination::Off, ..Config::default() };
     let writer = Writer::start(&config, &Registry::new()).unwrap();
     assert!(!writer.sender().wants(200));
+    writer.reopen();
     writer.sender().record(Record::full());
     assert!(writer.close(SOON));
 }
