@@ -21,6 +21,7 @@ pub(super) const WORDS: Words<'static> = &[
     word::<route::PathPattern>(),
     word::<route::TextPattern>(),
     word::<upstream::Host>(),
+    word::<upstream::Sni>(),
     word::<upstream::Url>(),
 ];
 

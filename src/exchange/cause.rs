@@ -35,7 +35,7 @@ pub enum Cause {
     UpstreamConnectFailed,
     /// The connection took too long.
     UpstreamTimeoutConnect,
-    /// The TLS handshake failed, or its certificate did not verify.
+    /// The TLS handshake failed, or a certificate did not verify: the endpoint's or ours.
     UpstreamTlsFailed,
     /// The endpoint took too long to accept the request.
     UpstreamTimeoutRequest,

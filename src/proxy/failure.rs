@@ -165,10 +165,23 @@ fn of_upstream(error: &Error, session: &Session) -> Cause {
         | ErrorType::InvalidH2
         | ErrorType::H2Downgrade
         | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => Cause::UpstreamInvalidResponse,
+        _ if is_refused_by_tls(error) => Cause::UpstreamTlsFailed,
         // Our side found what it was sent against the rules.
         _ if h2.is_some_and(h2::Error::is_library) => Cause::UpstreamInvalidResponse,
         _ => Cause::UpstreamReset,
     }
+}
+
+/// Whether the endpoint ended it by an alert: since TLS 1.3 it judges our certificate only after
+/// our side is through with the handshake.
+fn is_refused_by_tls(error: &Error) -> bool {
+    let root = error.root_cause();
+    let io = match root.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io(),
+        None => root.downcast_ref::<std::io::Error>(),
+    };
+    // Of what was below it, h2 keeps the text only.
+    io.is_some_and(|error| error.to_string().starts_with("received fatal alert"))
 }
 
 fn of_downstream(error: &Error) -> Cause {

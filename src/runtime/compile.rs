@@ -11,8 +11,8 @@ use crate::net::CidrSet;
 use crate::observe::access;
 use crate::route::table::{Spec, shadowed};
 use crate::route::{self, Matcher, Route, Table, Target};
-use crate::tls::{self, Certificate, Source};
-use crate::upstream::Upstream;
+use crate::tls::{self, Authorities, Certificate, Source, Unkept};
+use crate::upstream::{self, Security, Upstream};
 use crate::value::{Diagnostic, Problem, Severity, Switch};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -54,18 +54,19 @@ pub fn compile(
     retained: &Retained,
     state_dir: Option<&Path>,
 ) -> (Option<Compiled>, Vec<Diagnostic>) {
-    let mut compiler = Compiler { document, retained, diagnostics: Vec::new() };
+    let mut compiler = Compiler { document, retained, unkept: Vec::new(), diagnostics: Vec::new() };
     for name in document.names("listeners") {
         retained.number(name);
     }
     compiler.addresses();
     compiler.references();
-    let upstreams = compiler.upstreams();
+    let certificates = compiler.certificates(state_dir);
+    let upstreams = compiler.upstreams(&certificates);
     let filters = compiler.filters(&document.filters);
     let routes = compiler.routes(&upstreams, &filters);
-    // Last, because it writes, and a document with problems leaves no trace.
-    let certificates = compiler.certificates(state_dir);
     let listeners = compiler.listeners(&certificates);
+    // Last, because it writes, and a document with problems leaves no trace.
+    compiler.keep();
     let compiled = compiler.is_sound().then(|| {
         let (specs, routes): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
         let names = retained.names();
@@ -85,6 +86,8 @@ pub fn compile(
 struct Compiler<'a> {
     document: &'a Document,
     retained: &'a Retained,
+    /// Certificates that were made.
+    unkept: Vec<Placed<Unkept>>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -97,13 +100,14 @@ impl Compiler<'_> {
         self.diagnostics.push(self.document.error(steps, problem));
     }
 
+    fn warn(&mut self, steps: &[Step], problem: Problem) {
+        self.diagnostics.push(self.document.warning(steps, problem));
+    }
+
     fn certificates(&mut self, state_dir: Option<&Path>) -> IndexMap<String, Certificate> {
         let mut certificates = IndexMap::new();
-        let is_made = |(_, placed): &(&String, &Placed<tls::Config>)| {
-            matches!(placed.value.source(), Ok(Source::SelfSigned(_)))
-        };
-        let (made, given): (Vec<_>, Vec<_>) = self.document.certificates.iter().partition(is_made);
-        for (name, Placed { value, steps }) in given.into_iter().chain(made) {
+        let document = self.document;
+        for (name, Placed { value, steps }) in &document.certificates {
             let loaded = match value.source() {
                 Ok(Source::Files { chain, key }) => {
                     let faults = |faults: Vec<tls::Fault>| {
@@ -114,14 +118,18 @@ impl Compiler<'_> {
                     Certificate::load(chain, key).map_err(faults).ok()
                 }
                 Ok(Source::SelfSigned(names)) => {
-                    let made = match state_dir.filter(|_| self.is_sound()) {
+                    let made = match state_dir {
                         Some(folder) => {
                             Certificate::self_signed(names, &folder.join("certificates"))
                         }
-                        None => Certificate::unkept(names),
+                        None => Certificate::unkept(names).map(|certificate| (certificate, None)),
                     };
                     let steps = below(steps, "self_signed");
-                    made.map_err(|problem| self.fail(&steps, problem)).ok()
+                    let made = made.map_err(|problem| self.fail(&steps, problem)).ok();
+                    made.map(|(certificate, unkept)| {
+                        self.unkept.extend(unkept.map(|value| Placed { value, steps }));
+                        certificate
+                    })
                 }
                 Err(problem) => {
                     self.fail(steps, problem);
@@ -131,6 +139,17 @@ impl Compiler<'_> {
             certificates.extend(loaded.map(|certificate| (name.clone(), certificate)));
         }
         certificates
+    }
+
+    /// Writes what was made, unless the document has problems.
+    fn keep(&mut self) {
+        for Placed { value, steps } in std::mem::take(&mut self.unkept) {
+            if self.is_sound()
+                && let Err(problem) = value.keep()
+            {
+                self.fail(&steps, problem);
+            }
+        }
     }
 
     fn listeners(
@@ -204,15 +223,62 @@ impl Compiler<'_> {
         }
     }
 
-    fn upstreams(&mut self) -> IndexMap<String, Arc<Upstream>> {
-        let compiled = self.document.upstreams.iter().map(|(name, placed)| {
+    fn upstreams(
+        &mut self,
+        certificates: &IndexMap<String, Certificate>,
+    ) -> IndexMap<String, Arc<Upstream>> {
+        let mut upstreams = IndexMap::new();
+        let document = self.document;
+        for (name, Placed { value, steps }) in &document.upstreams {
+            let security = value.tls.as_ref().and_then(|tls| {
+                let steps = below(steps, "tls");
+                if !value.speaks_tls() {
+                    let what = "`tls` has no effect: no endpoint is reached by `https://`";
+                    let remedy = "write `https://` where TLS is spoken, or remove it";
+                    self.fail(&steps, Problem::new(what, remedy));
+                }
+                self.security(tls, certificates, &steps)
+            });
             let (states, metrics) = (&self.retained.endpoints, &self.retained.upstreams);
-            let config = placed.value.clone();
-            let upstream =
-                Upstream::new(name.as_str().into(), config, states.clone(), metrics.clone());
-            (name.clone(), upstream)
-        });
-        compiled.collect()
+            let upstream = Upstream::new(
+                name.as_str().into(),
+                value.clone(),
+                security.unwrap_or_default(),
+                states.clone(),
+                metrics.clone(),
+            );
+            upstreams.insert(name.clone(), upstream);
+        }
+        upstreams
+    }
+
+    /// How TLS is spoken to endpoints; `None` if something it needs cannot be loaded.
+    fn security(
+        &mut self,
+        config: &upstream::Tls,
+        certificates: &IndexMap<String, Certificate>,
+        steps: &[Step],
+    ) -> Option<Security> {
+        if !config.verify {
+            let what = "endpoints are not verified: anyone on the way to them can pose as one";
+            let remedy = "remove it, and name the authority of their certificates by `ca`";
+            self.warn(&below(steps, "verify"), Problem::new(what, remedy));
+        }
+        let mut authorities = None;
+        if let Some(path) = &config.ca {
+            let at = below(steps, "ca");
+            if !config.verify {
+                let what = "`ca` has no effect with `verify: false`";
+                self.warn(&at, Problem::new(what, "remove one of them"));
+            }
+            let loaded = Authorities::load(path);
+            authorities = Some(loaded.map_err(|problem| self.fail(&at, problem)).ok()?);
+        }
+        let named = config.client_certificate.as_ref();
+        let certificate = named.and_then(|name| certificates.get(name));
+        let security = Security::new(config, authorities.as_ref(), certificate);
+        let at = below(steps, "client_certificate");
+        security.map_err(|problem| self.fail(&at, problem)).ok()
     }
 
     fn filters(&mut self, items: &[Placed<crate::filter::Config>]) -> Vec<Arc<Filter>> {
@@ -300,7 +366,7 @@ impl Compiler<'_> {
             {
                 let what = format!("the route `{}` can never win over `{}`", lost.name, won.name);
                 let problem = Problem::new(what, "narrow the other one, or remove this one");
-                self.diagnostics.push(document.warning(steps, problem));
+                self.warn(steps, problem);
             }
         }
         routes.into_iter().map(|(spec, (route, _))| (spec, route)).collect()
@@ -371,6 +437,11 @@ impl Compiler<'_> {
         for name in document.names("listeners") {
             let steps = [Step::from("listeners"), name.as_str().into()];
             let steps = below(&below(&steps, "tls"), "certificates");
+            self.reference("certificates", "certificate", &steps);
+        }
+        for name in document.names("upstreams") {
+            let steps = [Step::from("upstreams"), name.as_str().into()];
+            let steps = below(&below(&steps, "tls"), "client_certificate");
             self.reference("certificates", "certificate", &steps);
         }
         for index in 0..document.count("routes") {

@@ -10,5 +10,6 @@ mod server;
 pub use certificate::{Certificate, Fault};
 pub use config::{Config, Source};
 pub use resolver::Resolver;
-pub use roots::check_roots;
+pub use roots::{Authorities, check_roots};
+pub use self_signed::Unkept;
 pub use server::{Version, server_config};

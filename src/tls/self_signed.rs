@@ -9,6 +9,14 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// A certificate that was made and is still to be kept.
+#[derive(Debug)]
+pub struct Unkept {
+    names: Vec<String>,
+    folder: PathBuf,
+    pem: Pem,
+}
+
 /// The two PEM texts of a certificate.
 pub(super) struct Pem {
     chain: String,
@@ -16,28 +24,43 @@ pub(super) struct Pem {
 }
 
 impl Certificate {
-    /// The certificate for these names that is kept in a folder, made if it is missing or unfit.
-    pub fn self_signed(names: &[String], folder: &Path) -> Result<Self, Problem> {
+    /// The certificate for these names that is kept in a folder. If it is missing or unfit one is
+    /// made, which [`Unkept::keep`] then writes there.
+    pub fn self_signed(names: &[String], folder: &Path) -> Result<(Self, Option<Unkept>), Problem> {
         let (chain, key) = files(names, folder);
         if chain.exists()
             && let Ok(kept) = Self::load(&chain, &key)
         {
-            return Ok(kept);
+            return Ok((kept, None));
         }
         let (pem, certificate) = make(names).map_err(|error| unmakeable(names, &error))?;
-        write(folder, &chain, &key, &pem).map_err(|error| {
-            Problem::new(
-                format!("the certificate for {} cannot be kept ({error})", names.join(", ")),
-                format!("let this user write to `{}`", folder.display()),
-            )
-        })?;
-        Ok(certificate)
+        let unkept = Unkept { names: names.to_vec(), folder: folder.to_owned(), pem };
+        Ok((certificate, Some(unkept)))
     }
 
     /// A certificate for these names that is kept nowhere.
     pub fn unkept(names: &[String]) -> Result<Self, Problem> {
         let made = make(names).map_err(|error| unmakeable(names, &error))?;
         Ok(made.1)
+    }
+}
+
+impl Unkept {
+    /// Writes it.
+    pub fn keep(&self) -> Result<(), Problem> {
+        let (chain, key) = files(&self.names, &self.folder);
+        write(&self.folder, &chain, &key, &self.pem).map_err(|error| {
+            Problem::new(
+                format!("the certificate for {} cannot be kept ({error})", self.names.join(", ")),
+                format!("let this user write to `{}`", self.folder.display()),
+            )
+        })
+    }
+}
+
+impl std::fmt::Debug for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pem").field("chain", &self.chain).finish_non_exhaustive()
     }
 }
 
@@ -83,12 +106,20 @@ mod tests {
         names.iter().map(|n| (*n).to_owned()).collect()
     }
 
+    /// Makes a certificate and keeps it.
+    fn kept(names: &[String], folder: &Path) -> Certificate {
+        let (certificate, unkept) = Certificate::self_signed(names, folder).unwrap();
+        unkept.unwrap().keep().unwrap();
+        certificate
+    }
+
     #[test]
     fn it_is_made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let names = names(&["localhost", "127.0.0.1"]);
-        let first = Certificate::self_signed(&names, folder.path()).unwrap();
-        let again = Certificate::self_signed(&names, folder.path()).unwrap();
+        let first = kept(&names, folder.path());
+        let (again, unkept) = Certificate::self_signed(&names, folder.path()).unwrap();
+        assert!(unkept.is_none());
         assert_eq!(first.key.cert, again.key.cert);
         assert_eq!(again.names, ["localhost".into()]);
     }
@@ -98,7 +129,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let names = names(&["localhost"]);
-        Certificate::self_signed(&names, folder.path()).unwrap();
+        kept(&names, folder.path());
         let (_, key) = files(&names, folder.path());
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -107,8 +138,8 @@ mod tests {
     fn a_key_of_another_certificate_does_not_fit() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (names(&["one.example"]), names(&["two.example"]));
-        Certificate::self_signed(&one, folder.path()).unwrap();
-        Certificate::self_signed(&two, folder.path()).unwrap();
+        kept(&one, folder.path());
+        kept(&two, folder.path());
         let (chain, _) = files(&one, folder.path());
         let (_, key) = files(&two, folder.path());
         let faults = Certificate::load(&chain, &key).unwrap_err();

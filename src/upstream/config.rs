@@ -1,10 +1,12 @@
 //! `upstreams:` in the document.
 
+use super::tls::Sni;
 use super::url::Url;
 use crate::expr::Template;
 use crate::value::{Duration, Problem, Switch, word};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A named group of equivalent endpoints.
@@ -33,6 +35,15 @@ pub struct Config {
     /// How long connections are kept for further requests.
     #[serde(default)]
     pub keep_alive: KeepAlive,
+    /// How TLS is spoken to the endpoints that are `https://`.
+    pub tls: Option<Tls>,
+}
+
+impl Config {
+    /// Whether TLS is spoken to some endpoint.
+    pub fn speaks_tls(&self) -> bool {
+        self.endpoints.iter().any(|member| member.url.is_tls())
+    }
 }
 
 /// An endpoint with its share of the traffic.
@@ -220,6 +231,31 @@ impl TimeoutOverrides {
             idle: self.idle.unwrap_or(timeouts.idle),
             tunnel: self.tunnel.unwrap_or(timeouts.tunnel),
         }
+    }
+}
+
+/// How TLS is spoken to endpoints. Connections are never shared between upstreams that differ in it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "upstream-tls")]
+pub struct Tls {
+    /// The authorities that endpoints' certificates must come from, a PEM file; they replace the
+    /// system's.
+    #[schemars(extend("format" = "path"))]
+    pub ca: Option<PathBuf>,
+    /// The name that endpoints are asked for and that their certificates must carry. Default: the
+    /// host of the endpoint's URL.
+    pub sni: Option<Sni>,
+    /// The name of the certificate that is shown to endpoints that ask for one. Default: none.
+    pub client_certificate: Option<String>,
+    /// Whether endpoints' certificates are verified; without that, anyone on the way can pose as
+    /// an endpoint. Default: true.
+    pub verify: bool,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { ca: None, sni: None, client_certificate: None, verify: true }
     }
 }
 

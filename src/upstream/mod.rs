@@ -8,15 +8,17 @@ mod metrics;
 mod peer;
 mod request;
 mod set;
+mod tls;
 mod tunnel;
 mod url;
 
 pub use balance::Tried;
-pub use config::{Config, Host, Protocol, TimeoutOverrides, Timeouts};
+pub use config::{Config, Host, Protocol, TimeoutOverrides, Timeouts, Tls};
 pub use discover::{Dns, Names};
 pub use endpoint::{Address, Endpoint, InFlight, States};
 pub use metrics::Metrics;
 pub use peer::Follows;
 pub use request::{Introduced, Outgoing, introduce, prepare};
 pub use set::{Picked, Upstream};
+pub use tls::{Security, Sni};
 pub use url::Url;

@@ -2,6 +2,7 @@
 
 use super::config::{self, Protocol, Timeouts};
 use super::endpoint::{Address, Endpoint, KeepAlive};
+use super::tls::Security;
 use super::tunnel;
 use super::url::Url;
 use pingora::protocols::ALPN;
@@ -9,6 +10,7 @@ use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -16,7 +18,7 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 const CAUTIOUS: Duration = Duration::from_secs(4);
 /// How much earlier than the endpoint we stop using a connection.
 const MARGIN: Duration = Duration::from_secs(1);
-/// In the place of a version: no connection is shared.
+/// In the place of versions: no connection is shared.
 const NOBODY: u8 = 0;
 const STREAMS: usize = 100;
 /// Windows towards endpoints; the engine's own are 8 MiB for each stream.
@@ -39,15 +41,27 @@ pub enum Follows {
 pub(super) struct Template {
     peer: HttpPeer,
     keep_alive: config::KeepAlive,
+    /// Of what else sets its connections apart.
+    fingerprint: u64,
 }
 
 impl Template {
     /// A template for an address of a member; `None` if a unix path cannot be one.
-    pub(super) fn new(url: &Url, address: &Address, config: &config::Config) -> Option<Self> {
+    pub(super) fn new(
+        url: &Url,
+        address: &Address,
+        config: &config::Config,
+        security: &Security,
+    ) -> Option<Self> {
         let mut peer = match address {
-            Address::Tcp(address) => tcp(*address, url.is_tls(), sni(url, address.ip())),
+            Address::Tcp(address) => tcp(*address, url.is_tls(), sni(url, address.ip(), security)),
             Address::Unix(path) => HttpPeer::new_uds(path.to_str()?, false, String::new()).ok()?,
         };
+        let mut fingerprint = 0;
+        if url.is_tls() {
+            security.apply(&mut peer);
+            fingerprint = security.fingerprint();
+        }
         let alpn = match (config.protocol, url.is_tls()) {
             (Protocol::H1, _) | (Protocol::Auto, false) => ALPN::H1,
             (Protocol::H2, _) => ALPN::H2,
@@ -67,7 +81,7 @@ impl Template {
         });
         // Hop-by-hop fields are ours (`prepare`), the same for every pair of protocols.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
-        Some(Self { peer, keep_alive: config.keep_alive })
+        Some(Self { peer, keep_alive: config.keep_alive, fingerprint })
     }
 
     /// The peer for one attempt.
@@ -98,8 +112,9 @@ impl Template {
             // the watch of the exchange would never be asked.
             options.read_timeout = Some(silence.0.max(timeouts.response.0) + MARGIN);
         }
-        let shared_by = if is_upgrade { NOBODY } else { protocol };
-        peer.group_key = group(shared_by, endpoint.keep_alive(), self.keep_alive.max_age.0);
+        let shared_by = if is_upgrade { NOBODY } else { versions(&options.alpn) };
+        let group = group(shared_by, endpoint.keep_alive(), self.keep_alive.max_age.0);
+        peer.group_key = xxh3_64_with_seed(&group.to_ne_bytes(), self.fingerprint);
         peer
     }
 }
@@ -115,14 +130,19 @@ fn idle(endpoint: &Endpoint, configured: Duration) -> Duration {
     }
 }
 
+/// The versions that are offered, in one number.
+fn versions(alpn: &ALPN) -> u8 {
+    alpn.get_min_http_version() << 4 | alpn.get_max_http_version()
+}
+
 /// What the attempts that share connections have in common. A connection is pooled by what was
 /// known when it was made: one that did not know yet of an announced time is not used again.
-fn group(protocol: u8, told: KeepAlive, longest: Duration) -> u64 {
+fn group(versions: u8, told: KeepAlive, longest: Duration) -> u64 {
     let told = match told {
         KeepAlive::Unknown | KeepAlive::Silent => 0,
         KeepAlive::Timeout(told) => told.as_secs().saturating_add(1).min(0xffff),
     };
-    u64::from(protocol) << 56 | told << 40 | age(longest)
+    u64::from(versions) << 56 | told << 40 | age(longest)
 }
 
 /// The number of the period in which connections are shared: none is used in the next one, so
@@ -138,8 +158,9 @@ fn tcp(address: std::net::SocketAddr, is_tls: bool, sni: String) -> HttpPeer {
     HttpPeer::new(address, is_tls, sni)
 }
 
-fn sni(url: &Url, ip: std::net::IpAddr) -> String {
-    match (url.is_tls(), url.name()) {
+/// An empty one would turn verification off.
+fn sni(url: &Url, ip: std::net::IpAddr, security: &Security) -> String {
+    match (url.is_tls(), security.sni().or(url.name())) {
         (false, _) => String::new(),
         (true, Some(name)) => name.to_owned(),
         (true, None) => ip.to_string(),
@@ -175,7 +196,8 @@ mod tests {
         .unwrap();
         let endpoint = Arc::new(endpoint());
         let url = "http://127.0.0.1:1".parse().unwrap();
-        let template = Template::new(&url, endpoint.address(), &config).unwrap();
+        let template =
+            Template::new(&url, endpoint.address(), &config, &Security::default()).unwrap();
         let version = |follows| {
             let peer = template.peer(&endpoint, config.timeouts, follows);
             peer.options.alpn.get_max_http_version()

@@ -6,6 +6,7 @@ use super::discover::{Discovered, Names};
 use super::endpoint::{Address, Endpoint, InFlight, States};
 use super::metrics::{Handles, Metrics};
 use super::peer::{Follows, Template};
+use super::tls::Security;
 use super::url::{Host, Url};
 use crate::exchange::Cause;
 use crate::expr;
@@ -22,6 +23,7 @@ pub struct Upstream {
     /// Its name in the document.
     pub name: Arc<str>,
     config: Config,
+    security: Security,
     states: Arc<States>,
     metrics: Metrics,
     set: ArcSwap<Set>,
@@ -57,9 +59,15 @@ pub struct Picked {
 
 impl Upstream {
     /// Compiles an upstream. Endpoints that are names have no address before [`Self::follow`].
-    pub fn new(name: Arc<str>, config: Config, states: Arc<States>, metrics: Metrics) -> Arc<Self> {
-        let upstream =
-            Self { name, config, states, metrics, set: ArcSwap::from_pointee(Set::none()) };
+    pub fn new(
+        name: Arc<str>,
+        config: Config,
+        security: Security,
+        states: Arc<States>,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let set = ArcSwap::from_pointee(Set::none());
+        let upstream = Self { name, config, security, states, metrics, set };
         upstream.rebuild(&[]);
         Arc::new(upstream)
     }
@@ -142,9 +150,8 @@ impl Upstream {
             let label: Arc<str> = member.url.to_string().into();
             let metrics = Arc::new(self.metrics.of(&self.name, &label));
             for address in addresses(&member.url, discovered) {
-                let Some(template) = Template::new(&member.url, &address, &self.config) else {
-                    continue;
-                };
+                let template = Template::new(&member.url, &address, &self.config, &self.security);
+                let Some(template) = template else { continue };
                 set.members.push(Reached {
                     template,
                     authority: authority(&member.url),

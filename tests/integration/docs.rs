@@ -1,6 +1,7 @@
-//! What the documentation shows works: every document in it passes `falconer check`.
+//! What the documentation shows works: every document in it, and every one in `conf`, passes
+//! `falconer check`.
 
-use crate::support::{Certificate, edge};
+use crate::support::{Certificate, edge, tool};
 use std::path::{Path, PathBuf};
 
 #[tokio::test]
@@ -14,13 +15,29 @@ async fn every_document_in_the_documentation_is_sound() {
             let edge = edge(&document)
                 .exactly()
                 .file("certs/site.pem", &certificate.chain)
-                .file("certs/site.key", &certificate.key);
+                .file("certs/site.key", &certificate.key)
+                .file("certs/edge.pem", &certificate.chain)
+                .file("certs/edge.key", &certificate.key)
+                .file("certs/internal.pem", &certificate.chain);
             let (code, _, stderr) = edge.ends("check").await;
             assert_eq!((code, stderr.as_str()), (0, ""), "{place}");
             checked += 1;
         }
     }
     assert!(checked >= 7, "only {checked} documents were found");
+}
+
+#[tokio::test]
+async fn every_document_in_conf_is_sound_where_it_stands() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths: Vec<_> = paths.filter(|path| path.extension() == Some("yaml".as_ref())).collect();
+    assert!(paths.len() >= 4, "{paths:?}");
+    for path in paths {
+        let path = path.to_str().unwrap();
+        let checked = tool(env!("CARGO_BIN_EXE_falconer"), &["check", "-c", path]).await;
+        assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{path}");
+    }
 }
 
 fn pages() -> Vec<PathBuf> {

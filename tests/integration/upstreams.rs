@@ -6,6 +6,7 @@ mod keep_alive;
 mod names;
 mod silence;
 mod timeouts;
+mod tls;
 
 use crate::support::{Edge, Gate, Reply, edge};
 use serde_json::Value;

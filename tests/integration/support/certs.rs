@@ -1,6 +1,9 @@
 //! Certificates made for one test.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SerialNumber,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 /// A certificate and its key, as PEM.
@@ -52,8 +55,19 @@ impl Authority {
 
     /// A certificate for these names or addresses.
     pub fn issue(&self, names: &[&str]) -> Certificate {
+        self.sign(&params(names))
+    }
+
+    /// A certificate with this serial number, which another authority may give too.
+    pub fn issue_numbered(&self, name: &str, number: u64) -> Certificate {
+        let mut params = params(&[name]);
+        params.serial_number = Some(SerialNumber::from(number));
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Certificate {
         let key = KeyPair::generate().unwrap();
-        let certificate = params(names).signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Certificate { chain: certificate.pem() + &self.pem, key: key.serialize_pem() }
     }
 }

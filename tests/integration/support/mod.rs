@@ -43,7 +43,7 @@ pub use prometheus::Prometheus;
 pub use raw::Raw;
 pub use reply::{Feed, Gate, Reply};
 pub use response::{Broken, Response};
-pub use tls::{Agreed, Tls};
+pub use tls::{Agreed, Hello, Tls};
 pub use wire::{Framing, Head, Headers, Stream};
 
 use std::future::Future;

@@ -9,6 +9,7 @@ pub use seen::{Received, Seen};
 
 use super::certs::Certificate;
 use super::reply::{Gate, Reply};
+use super::tls::Hello;
 use super::{tls, within};
 use bytes::Bytes;
 use serving::{Serving, accept_tcp, accept_unix};
@@ -45,7 +46,7 @@ pub struct Builder {
     script: Script,
     place: Place,
     conduct: Conduct,
-    security: Option<(Certificate, Vec<&'static str>)>,
+    security: Option<tls::Security>,
     h2c: bool,
 }
 
@@ -158,8 +159,27 @@ impl Builder {
 
     /// Speaks TLS, with these protocols by ALPN.
     pub fn tls_with(mut self, certificate: &Certificate, alpn: &[&'static str]) -> Self {
-        self.security = Some((certificate.clone(), alpn.to_vec()));
+        self.security = Some(tls::Security {
+            certificate: certificate.clone(),
+            alpn: alpn.to_vec(),
+            clients: None,
+            open: true,
+        });
         self
+    }
+
+    /// Asks clients for certificates of these authorities, given as PEM; after [`Self::tls`].
+    pub fn asking(mut self, authorities: &[&str]) -> Self {
+        let security = self.security.as_mut().expect("an origin that speaks TLS");
+        security.clients = Some(authorities.concat());
+        self
+    }
+
+    /// Refuses clients without a certificate of these authorities; after [`Self::tls`].
+    pub fn demanding(self, authorities: &[&str]) -> Self {
+        let mut asking = self.asking(authorities);
+        asking.security.as_mut().expect("it was just there").open = false;
+        asking
     }
 
     /// Listens on this address, such as `[::1]:0`.
@@ -182,7 +202,8 @@ impl Builder {
         let serving = Serving {
             script: Arc::new(self.script),
             seen: Arc::clone(&seen),
-            acceptor: self.security.map(|(certificate, alpn)| tls::acceptor(&certificate, &alpn)),
+            acceptor: self.security.as_ref().map(tls::acceptor),
+            hello: Hello::default(),
             h2c: self.h2c,
         };
         let mut held = None;

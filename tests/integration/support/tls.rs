@@ -5,9 +5,10 @@ use super::wire::Stream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
+    SignatureScheme, SupportedProtocolVersion,
 };
 use std::io;
 use std::sync::Arc;
@@ -61,14 +62,60 @@ pub async fn connect(tls: &Tls, io: Stream) -> io::Result<(Stream, Agreed)> {
     Ok((Box::new(stream), agreed))
 }
 
+/// How a server speaks TLS.
+#[derive(Clone)]
+pub struct Security {
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// The protocols offered by ALPN.
+    pub alpn: Vec<&'static str>,
+    /// The authorities of the clients' certificates, as PEM; without, none is asked for.
+    pub clients: Option<String>,
+    /// Whether clients without a certificate are let in.
+    pub open: bool,
+}
+
+/// What the client of a connection said of itself in the handshake.
+#[derive(Clone, Debug, Default)]
+pub struct Hello {
+    /// The name it asked for.
+    pub sni: Option<String>,
+    /// Its certificates, its own first.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+impl Hello {
+    /// What was said in a handshake that is over.
+    pub fn of(session: &ServerConnection) -> Self {
+        Self {
+            sni: session.server_name().map(str::to_owned),
+            chain: session.peer_certificates().unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// Whether the client showed this certificate.
+    pub fn shows(&self, certificate: &Certificate) -> bool {
+        self.chain.first() == certificate.chain_der().first()
+    }
+}
+
 /// A server that shows a certificate and offers protocols by ALPN.
-pub fn acceptor(certificate: &Certificate, alpn: &[&str]) -> TlsAcceptor {
-    let mut config = ServerConfig::builder_with_provider(provider())
+pub fn acceptor(security: &Security) -> TlsAcceptor {
+    let Security { certificate, alpn, clients, open } = security;
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certificate.chain_der(), certificate.key_der())
         .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let roots = Arc::new(roots(pem));
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let verifier = if *open { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let mut config =
+        builder.with_single_cert(certificate.chain_der(), certificate.key_der()).unwrap();
     config.alpn_protocols = wire_names(alpn);
     TlsAcceptor::from(Arc::new(config))
 }

@@ -1,5 +1,6 @@
 //! What an origin has seen.
 
+use crate::support::tls::Hello;
 use crate::support::wire::Headers;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -24,6 +25,8 @@ pub struct Seen {
 pub struct Received {
     /// The number of its connection, from 1.
     pub connection: usize,
+    /// What was said in the TLS handshake of its connection.
+    pub hello: Hello,
     /// Exactly the bytes of the head, on HTTP/1.
     pub raw: Bytes,
     /// The method.

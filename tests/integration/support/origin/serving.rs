@@ -3,9 +3,11 @@
 use super::seen::{Received, Record, Seen};
 use super::{Conduct, Script, h1, h2};
 use crate::support::reply::Reply;
+use crate::support::tls::Hello;
 use crate::support::wire::Stream;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,10 +20,12 @@ pub(super) struct Serving {
     pub(super) seen: Arc<watch::Sender<Seen>>,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) h2c: bool,
+    /// Of the one connection that this copy serves.
+    pub(super) hello: Hello,
 }
 
 impl Serving {
-    async fn connection(self, io: Stream, socket: Option<std::net::TcpStream>) {
+    async fn connection(mut self, io: Stream, socket: Option<std::net::TcpStream>) {
         let mut number = 0;
         self.seen.send_modify(|seen| {
             seen.connections += 1;
@@ -32,8 +36,13 @@ impl Serving {
         let (io, h2): (Stream, bool) = match &self.acceptor {
             None => (io, self.h2c),
             Some(acceptor) => {
-                let Ok(io) = acceptor.accept(io).await else { return };
-                let h2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
+                let io = match acceptor.accept(io).into_fallible().await {
+                    Ok(io) => io,
+                    Err((_, io)) => return part(io).await,
+                };
+                let session = io.get_ref().1;
+                let h2 = session.alpn_protocol() == Some(b"h2");
+                self.hello = Hello::of(session);
                 (Box::new(io), h2)
             }
         };
@@ -48,7 +57,7 @@ impl Serving {
     }
 
     pub(super) fn begin(&self, request: Received) -> Record {
-        Record::begin(&self.seen, request)
+        Record::begin(&self.seen, Received { hello: self.hello.clone(), ..request })
     }
 
     pub(super) async fn before_body(&self) {
@@ -100,6 +109,12 @@ pub(super) async fn accept_tcp(listener: TcpListener, serving: Serving, conduct:
         }
         connections.spawn(serving.clone().connection(Box::new(io), Some(socket)));
     }
+}
+
+/// Leaves the peer time to read why: what it sends meanwhile would reset the alert away.
+async fn part(mut io: Stream) {
+    let _ = io.shutdown().await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), io.read_to_end(&mut Vec::new())).await;
 }
 
 /// A second hand on the socket, which stays reachable below TLS.
