@@ -18,7 +18,8 @@ def of_peer(folder: Path, peer: Peer, connections: int) -> dict[str, float]:
         inside = folder / "idle" / f"{peer.name}-{kind.replace(' ', '-')}"
         behind, port = origin(inside / "origin")
         room = connections + 512
-        with behind, Running(inside / peer.name, peer, port, connections=room) as proxy:
+        # Lines on their way to a busy disk would count as the connections' own.
+        with behind, Running(inside / peer.name, peer, port, connections=room, logs=False) as proxy:
             found[kind] = cost(proxy, kind, connections) / 1024
     return found
 

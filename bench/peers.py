@@ -41,7 +41,7 @@ class Running:
     """A peer before the origin."""
 
     def __init__(self, folder: Path, peer: Peer, origin: int, routes: int = 0,
-                 connections: int = CONNECTIONS) -> None:
+                 connections: int = CONNECTIONS, *, logs: bool = True) -> None:
         folder.mkdir(parents=True)
         self.peer = peer
         self.clear, self.tls = free_ports(2)
@@ -51,6 +51,8 @@ class Running:
             "clear": str(self.clear), "tls": str(self.tls), "origin": str(origin),
             "connections": str(connections), "temporary": temporary(folder),
         }
+        if peer.name == "falconer" and not logs:
+            values["log"] = "off"
         if peer.configuration:
             values["routes"] = peer.routes(routes, folder)
             values["configuration"] = str(render(peer.configuration, folder, values))
