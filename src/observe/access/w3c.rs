@@ -5,7 +5,7 @@ use crate::observe::stamp::W3c;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
-/// What [`write`] writes, in its order.
+/// What [`self::write()`] writes, in its order.
 const FIELDS: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip \
                       cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken";
 
