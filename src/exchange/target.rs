@@ -4,7 +4,6 @@ use crate::net::uri;
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
-use std::ops::Range;
 
 /// The target of a request; nothing is copied unless something had to be normalised.
 #[derive(Clone, Debug)]
@@ -18,8 +17,8 @@ pub struct Target {
 
 #[derive(Clone, Debug)]
 enum Host {
-    /// A part of the field's value.
-    Sent(HeaderValue, Range<usize>),
+    /// The field's value and how much of it is the host: the port follows.
+    Sent(HeaderValue, usize),
     /// In lower case.
     Changed(Box<str>),
 }
@@ -38,8 +37,8 @@ impl Target {
     pub fn host(&self) -> &str {
         match &self.host {
             Host::Changed(host) => host,
-            Host::Sent(value, range) => {
-                let bytes = value.as_bytes().get(range.clone()).unwrap_or_default();
+            Host::Sent(value, length) => {
+                let bytes = value.as_bytes().get(..*length).unwrap_or_default();
                 std::str::from_utf8(bytes).unwrap_or_default()
             }
         }
@@ -76,8 +75,7 @@ impl Host {
         if host.bytes().any(|b| b.is_ascii_uppercase()) {
             return Some(Self::Changed(host.to_ascii_lowercase().into_boxed_str()));
         }
-        let start = text.find(host)?;
-        Some(Self::Sent(value.clone(), start..start + host.len()))
+        Some(Self::Sent(value.clone(), host.len()))
     }
 }
 

@@ -22,6 +22,10 @@ pub enum Escape {
 /// Appends a text that can end neither the line nor the quotes it stands in: quotes, backslashes,
 /// control characters and every byte beyond ASCII become `\xHH`.
 pub fn escape_line(text: &str, line: &mut String) {
+    // Nearly always there is nothing to escape.
+    if !text.bytes().any(must_escape) {
+        return line.push_str(text);
+    }
     for byte in text.bytes() {
         if must_escape(byte) {
             // Writing to a string cannot fail.

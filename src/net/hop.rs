@@ -4,12 +4,14 @@ use super::forwarded;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// Tells how long a kept connection may be idle.
+pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Hop-by-hop whether or not `Connection` names them; `Transfer-Encoding` is the engine's.
-static REQUEST_FIELDS: [HeaderName; 7] = [
+static REQUEST_FIELDS: [HeaderName; 8] = [
+    header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
     HTTP2_SETTINGS,
@@ -19,8 +21,8 @@ static REQUEST_FIELDS: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-static RESPONSE_FIELDS: [HeaderName; 4] =
-    [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE, header::UPGRADE];
+static RESPONSE_FIELDS: [HeaderName; 5] =
+    [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE, header::UPGRADE];
 
 /// Nominating one of these would break framing or routing, or hide the client that a trusted
 /// proxy tells of; the nomination is ignored.
@@ -54,11 +56,10 @@ pub fn strip_nominated(request: &mut RequestHeader) {
 /// Removes the other hop-by-hop fields of a request.
 pub fn strip_request(request: &mut RequestHeader) {
     for name in &REQUEST_FIELDS {
-        if request.headers.contains_key(name) {
+        if has(&request.headers, name) {
             request.remove_header(name);
         }
     }
-    request.remove_header(&header::CONNECTION);
 }
 
 /// Removes the hop-by-hop fields of a response; the upgrade of a 101 stays.
@@ -70,17 +71,24 @@ pub fn strip_response(response: &mut ResponseHeader) {
         response.remove_header(&name);
     }
     for name in &RESPONSE_FIELDS {
-        if response.headers.contains_key(name) {
+        if has(&response.headers, name) {
             response.remove_header(name);
         }
     }
-    response.remove_header(&header::CONNECTION);
+}
+
+/// Whether a field is there that seldom is: comparing names costs less than hashing one.
+fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|own| own == name)
 }
 
 /// The fields that `Connection` nominates; nothing is allocated when it names none.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
+        if value == "keep-alive" || value == "close" {
+            continue;
+        }
         for token in tokens(value) {
             // These have a meaning of their own, which `strip_request` minds.
             if ["close", "keep-alive", "upgrade", "te"].iter().any(|own| is(token, own)) {

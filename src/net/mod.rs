@@ -3,6 +3,7 @@
 pub mod cidr;
 pub mod forwarded;
 pub mod hop;
+pub mod ip;
 pub mod uri;
 
 pub use cidr::{Cidr, CidrSet};

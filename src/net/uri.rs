@@ -39,7 +39,7 @@ pub fn escape(path: &str) -> Cow<'_, str> {
     utf8_percent_encode(path, ESCAPED).into()
 }
 
-/// The host and the port of an authority; `None` if it is not a plain `host[:port]`.
+/// The host, which begins it, and the port of an authority; `None` if it is not a plain `host[:port]`.
 ///
 /// IPv6 addresses keep their brackets, a trailing dot is dropped, and an empty port counts as none.
 /// Userinfo, blanks, control characters and everything beyond ASCII are refused.

@@ -31,7 +31,7 @@ pub(super) fn arrived(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     if let Some(attempt) = &ctx.attempt
         && response.version != Version::HTTP_2
     {
-        let told = response.headers.get("keep-alive").and_then(|value| value.to_str().ok());
+        let told = response.headers.get(hop::KEEP_ALIVE).and_then(|value| value.to_str().ok());
         attempt.picked.endpoint().learn(told);
     }
     Ok(())

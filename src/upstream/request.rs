@@ -7,6 +7,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
 
+// Looked up by these; inserted by their usual spelling, which the engine takes without a copy.
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -33,17 +34,19 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
     if let Some(peer) = &facts.connection.peer_ip {
         let before = if told { joined(request, &FOR) } else { None };
         match before.zip(peer.to_str().ok()) {
-            Some((before, peer)) => request.insert_header(FOR, format!("{before}, {peer}"))?,
-            None => request.insert_header(FOR, peer)?,
+            Some((before, peer)) => {
+                request.insert_header("X-Forwarded-For", format!("{before}, {peer}"))?;
+            }
+            None => request.insert_header("X-Forwarded-For", peer)?,
         }
     }
     if !told || !request.headers.contains_key(&PROTO) {
         let scheme = HeaderValue::from_static(facts.connection.scheme());
-        request.insert_header(PROTO, scheme)?;
+        request.insert_header("X-Forwarded-Proto", scheme)?;
     }
     if let Some(host) = facts.host {
         if !told || !request.headers.contains_key(&HOST) {
-            request.insert_header(HOST, host)?;
+            request.insert_header("X-Forwarded-Host", host)?;
         }
         if !is_only(request, &header::HOST, host) {
             request.insert_header(header::HOST, host)?;
@@ -85,7 +88,7 @@ pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Re
     }
     if let Some(prefix) = facts.stripped_prefix {
         let before = joined(request, &PREFIX).unwrap_or_default();
-        request.insert_header(PREFIX, format!("{before}{prefix}"))?;
+        request.insert_header("X-Forwarded-Prefix", format!("{before}{prefix}"))?;
     }
     if let Some(told) = &facts.forwarded {
         let before = joined(request, &header::FORWARDED).map(|before| before + ", ");

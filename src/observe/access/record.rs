@@ -69,6 +69,9 @@ pub enum Client {
     Unix,
 }
 
+/// What stands in the place of an address that a unix socket does not have.
+pub(super) const UNIX: &str = "unix:";
+
 impl From<IpAddr> for Client {
     fn from(ip: IpAddr) -> Self {
         Self::Ip(ip)
@@ -79,7 +82,7 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(ip) => ip.fmt(f),
-            Self::Unix => f.write_str("unix:"),
+            Self::Unix => f.write_str(UNIX),
         }
     }
 }

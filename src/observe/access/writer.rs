@@ -211,8 +211,14 @@ impl Task {
         let Some(record) = record else { return };
         let begun = self.head.as_ref().map_or(Ok(()), |head| head.write(&record, &mut self.lines));
         let written = begun.and_then(|()| match &self.format {
-            Format::Common => combined::write_common(&record, &mut self.lines),
-            Format::Combined => combined::write(&record, &mut self.lines),
+            Format::Common => {
+                combined::write_common(&record, &mut self.lines);
+                Ok(())
+            }
+            Format::Combined => {
+                combined::write(&record, &mut self.lines);
+                Ok(())
+            }
             Format::Json => json::write(&record, &mut self.lines),
             Format::W3c => w3c::write(&record, &mut self.lines),
             Format::Template(line) => line.write(&record, &self.further, &mut self.lines),
