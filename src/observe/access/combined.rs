@@ -59,9 +59,7 @@ mod tests {
     use super::*;
 
     fn line(record: &Record) -> String {
-        let mut line = String::new();
-        write(record, &mut line);
-        line
+        record.line(write)
     }
 
     #[test]

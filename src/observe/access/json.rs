@@ -55,9 +55,7 @@ mod tests {
     use super::*;
 
     fn line(record: &Record) -> String {
-        let mut line = String::new();
-        write(record, &mut line).unwrap();
-        line
+        record.line(|record, line| write(record, line).unwrap())
     }
 
     #[test]

@@ -118,6 +118,13 @@ impl Record {
         }
     }
 
+    /// What a format makes of it.
+    pub(super) fn line(&self, write: impl FnOnce(&Self, &mut String)) -> String {
+        let mut line = String::new();
+        write(self, &mut line);
+        line
+    }
+
     /// A record of which nothing is present that may be absent.
     pub(super) fn bare() -> Self {
         Self {
