@@ -1,9 +1,12 @@
 //! `server:` in the document: what concerns the whole process.
 
-use crate::value::{Duration, Limit};
+use crate::net::{self, via::Pseudonym};
+use crate::value::{Duration, Limit, Problem, word};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
 
 /// What concerns the whole process.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,6 +27,10 @@ pub struct Config {
     /// Idle upstream connections that the process keeps. Default: 4096.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub upstream_pool: usize,
+    /// The name by which it adds itself to `Via` of requests that go upstream, and answers 508 when
+    /// one comes round again; or `off`. Two edges in a row need two names. Default: `auto`, another
+    /// one for each process.
+    pub via: Via,
     /// Caps on the whole process.
     pub limits: Limits,
 }
@@ -36,8 +43,47 @@ impl Default for Config {
             drain: Duration::secs(30),
             idle_grace: Duration::secs(2),
             upstream_pool: 4096,
+            via: Via::Auto,
             limits: Limits::default(),
         }
+    }
+}
+
+/// What the edge calls itself in `Via`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Via {
+    /// A name of this process alone.
+    #[default]
+    Auto,
+    /// Nothing; loops go unnoticed.
+    Off,
+    /// This.
+    Name(Pseudonym),
+}
+
+word!(Via, "via", "`auto`, `off` or a name such as `edge-1`.");
+
+impl FromStr for Via {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            name => name.parse().map(Self::Name),
+        }
+    }
+}
+
+impl Via {
+    /// What is added to requests; `None` is nothing.
+    pub fn compile(&self) -> Option<Arc<net::Via>> {
+        let pseudonym = match self {
+            Self::Auto => Pseudonym::of_process(),
+            Self::Off => return None,
+            Self::Name(name) => name.clone(),
+        };
+        Some(Arc::new(net::Via::new(pseudonym)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every word of the document by its `format`, so that all are checked at their place.
 
 use super::check::Words;
+use super::server;
 use crate::value::{self, Problem, Word};
 use crate::{expr, filter, listener, net, observe, route, upstream};
 
@@ -20,6 +21,7 @@ pub(super) const WORDS: Words<'static> = &[
     word::<route::Method>(),
     word::<route::PathPattern>(),
     word::<route::TextPattern>(),
+    word::<server::Via>(),
     word::<upstream::Host>(),
     word::<upstream::Sni>(),
     word::<upstream::Url>(),

@@ -25,6 +25,8 @@ pub enum Cause {
     CodingNotSupported,
     /// No route matches.
     NoRoute,
+    /// The request passed this process before: it goes round.
+    LoopDetected,
     /// Every route of the listener names hosts, and none names this one.
     UnknownHost,
     /// The upstream has no endpoint to try.
@@ -57,7 +59,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::UriTooLong,
@@ -68,6 +70,7 @@ impl Cause {
         Self::VersionNotSupported,
         Self::CodingNotSupported,
         Self::NoRoute,
+        Self::LoopDetected,
         Self::UnknownHost,
         Self::NoEndpoint,
         Self::UpstreamConnectRefused,
@@ -117,6 +120,7 @@ impl Cause {
             Self::VersionNotSupported => ("version_not_supported", 505, "This version of HTTP is not supported."),
             Self::CodingNotSupported => ("coding_not_supported", 501, "This transfer coding is not supported."),
             Self::NoRoute => ("no_route", 404, "There is nothing at this address."),
+            Self::LoopDetected => ("loop_detected", 508, "The request goes round in a loop."),
             Self::UnknownHost => ("unknown_host", 421, "This host is not served here."),
             Self::NoEndpoint => ("upstream_no_endpoint", 503, "The service is not available at the moment."),
             Self::UpstreamConnectRefused => ("upstream_connect_refused", 502, "The service could not be reached."),

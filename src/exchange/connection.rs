@@ -1,7 +1,7 @@
 //! Facts of a downstream connection, and of the listener it came in by.
 
 use super::ClientAddress;
-use crate::net::cidr::CidrSet;
+use crate::net::{CidrSet, Via};
 use bytes::Bytes;
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -19,6 +19,8 @@ pub struct Entrance {
     pub trusted_proxies: CidrSet,
     /// The one field that tells the client when the peer is trusted.
     pub client_address: ClientAddress,
+    /// What goes into `Via`; `None` if nothing does.
+    pub via: Option<Arc<Via>>,
     /// The limits on requests.
     pub limits: Limits,
 }

@@ -5,5 +5,7 @@ pub mod forwarded;
 pub mod hop;
 pub mod ip;
 pub mod uri;
+pub mod via;
 
 pub use cidr::{Cidr, CidrSet};
+pub use via::Via;

@@ -47,15 +47,20 @@ fn options() -> Reply {
 }
 
 /// What goes upstream says who the client is; filters see it, and have the last word.
-fn introduce(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+fn introduce(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
     let goes_upstream = |route: &Arc<Route>| matches!(route.target, Target::Upstream(_));
-    match (ctx.connection(), &ctx.accepted) {
-        (Some(connection), Some(accepted)) if ctx.route.as_ref().is_some_and(goes_upstream) => {
-            let (client, host) = (&accepted.client, accepted.host.as_ref());
-            upstream::introduce(request, &Introduced { connection, client, host })
-        }
-        _ => Ok(()),
+    let (Some(connection), Some(accepted)) = (ctx.connection(), &ctx.accepted) else {
+        return Ok(());
+    };
+    if !ctx.route.as_ref().is_some_and(goes_upstream) {
+        return Ok(());
     }
+    let via = connection.entrance.via.as_ref();
+    if via.is_some_and(|via| via.has_passed(&request.headers)) {
+        return Err(ctx.fail(Cause::LoopDetected));
+    }
+    let (client, host) = (&accepted.client, accepted.host.as_ref());
+    upstream::introduce(request, &Introduced { connection, client, host })
 }
 
 /// Sends a reply of ours through the response side of the filters.

@@ -158,6 +158,7 @@ impl Compiler<'_> {
     ) -> IndexMap<String, Entry> {
         let mut entries = IndexMap::new();
         let document = self.document;
+        let via = document.server.via.compile();
         for (name, Placed { value, steps }) in &document.listeners {
             let tls = match &value.tls {
                 Some(tls) => self.tls(tls, value, certificates, steps),
@@ -176,6 +177,7 @@ impl Compiler<'_> {
                 index: self.retained.number(name),
                 trusted_proxies: value.trusted_proxies.iter().copied().collect::<CidrSet>(),
                 client_address: (&value.client_address).into(),
+                via: via.clone(),
                 limits: Limits { longest_uri: self.longest_uri(limits.uri_size), ..limits },
             });
             let entry = Entry { config: value.clone(), entrance, tls, steps: steps.clone() };

@@ -110,6 +110,7 @@ fn admin_service(bound: Vec<listener::Bound>, app: Admin, shared: &Shared) -> Ma
         index: u16::MAX,
         trusted_proxies: CidrSet::default(),
         client_address: ClientAddress::default(),
+        via: None,
         limits: Limits { body_size: Some(0), ..config.limits.of_request() },
     });
     let shared = Shared {

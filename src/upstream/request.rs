@@ -44,6 +44,9 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
         let scheme = HeaderValue::from_static(facts.connection.scheme());
         request.insert_header("X-Forwarded-Proto", scheme)?;
     }
+    if let Some(via) = &facts.connection.entrance.via {
+        request.append_header("Via", via.value(request.version))?;
+    }
     if let Some(host) = facts.host {
         if !told || !request.headers.contains_key(&HOST) {
             request.insert_header("X-Forwarded-Host", host)?;

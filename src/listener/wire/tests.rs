@@ -74,6 +74,7 @@ fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
         index: 0,
         trusted_proxies: CidrSet::default(),
         client_address: ClientAddress::default(),
+        via: None,
         limits,
     };
     let connection = Connection::new(Arc::new(entrance), None, None, None);

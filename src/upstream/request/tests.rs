@@ -17,6 +17,7 @@ fn connection(peer: Option<&str>, trusted: &str, is_tls: bool) -> Connection {
         index: 0,
         trusted_proxies: trusted.split_whitespace().map(|cidr| cidr.parse().unwrap()).collect(),
         client_address: ClientAddress::default(),
+        via: None,
         limits,
     };
     let tls = is_tls.then_some(Tls { version: "TLSv1.3", cipher: "", sni: None });

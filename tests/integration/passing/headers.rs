@@ -36,8 +36,14 @@ async fn hop_by_hop_and_nominated_fields_of_an_http_1_request_end_at_the_edge() 
         assert_eq!(request.send().await.status, 200, "{to:?}");
 
         let request = origin.request().await;
-        let mut expected =
-            vec!["trailer", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-three"];
+        let mut expected = vec![
+            "trailer",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-three",
+        ];
         if to == To::H1 {
             expected.insert(0, "host");
         }
@@ -58,7 +64,7 @@ async fn hop_by_hop_fields_of_an_http_2_request_end_at_the_edge() {
 
         let request = origin.request().await;
         let mut expected =
-            vec!["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-three"];
+            vec!["via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-three"];
         if to == To::H1 {
             expected.insert(0, "host");
         }

@@ -11,6 +11,7 @@ mod leaving;
 mod messages;
 mod targets;
 mod upgrades;
+mod via;
 
 use crate::support::{Client, Edge, Origin, edge, origin};
 
