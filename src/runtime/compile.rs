@@ -241,6 +241,14 @@ impl Compiler<'_> {
                 }
                 self.security(tls, certificates, &steps)
             });
+            if let upstream::Balance::Hash(by) = &value.balance
+                && by.key.is_constant()
+            {
+                let what = "every request has this key, so all go to one endpoint";
+                let remedy = "write what tells requests apart, such as `{client.ip}`";
+                let at = below(&below(&below(steps, "balance"), "hash"), "key");
+                self.warn(&at, Problem::new(what, remedy));
+            }
             let (states, metrics) = (&self.retained.endpoints, &self.retained.upstreams);
             let upstream = Upstream::new(
                 name.as_str().into(),

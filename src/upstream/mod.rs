@@ -13,7 +13,7 @@ mod tunnel;
 mod url;
 
 pub use balance::Tried;
-pub use config::{Config, Host, Protocol, TimeoutOverrides, Timeouts, Tls};
+pub use config::{Balance, Config, Host, Protocol, TimeoutOverrides, Timeouts, Tls};
 pub use discover::{Dns, Names};
 pub use endpoint::{Address, Endpoint, InFlight, States};
 pub use metrics::Metrics;
