@@ -3,7 +3,6 @@
 pub mod cidr;
 pub mod forwarded;
 pub mod hop;
-pub mod ip;
 pub mod uri;
 pub mod via;
 

@@ -1,8 +1,7 @@
 //! The common and the combined format, byte for byte as nginx and Apache write them.
 
-use super::record::{Client, Record, UNIX};
+use super::Record;
 use crate::expr::escape_line;
-use crate::net::ip;
 use crate::observe::stamp;
 
 /// Appends the line of an exchange; what is absent is `-`.
@@ -23,10 +22,7 @@ pub(super) fn write_common(record: &Record, line: &mut String) {
 
 /// Piece by piece, because the formatting of the standard library would cost as much as a filter.
 fn common(record: &Record, line: &mut String) {
-    match record.client {
-        Client::Ip(ip) => ip::write(ip, line),
-        Client::Unix => line.push_str(UNIX),
-    }
+    record.client.write(line);
     line.push_str(" - - [");
     stamp::common(record.time, line);
     line.push_str("] \"");

@@ -1,7 +1,7 @@
 //! What the access log says of an exchange.
 
 use crate::exchange::RequestId;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -70,7 +70,29 @@ pub enum Client {
 }
 
 /// What stands in the place of an address that a unix socket does not have.
-pub(super) const UNIX: &str = "unix:";
+const UNIX: &str = "unix:";
+
+impl Client {
+    /// Appends it: every line begins so, and formatting would cost ten times this.
+    pub(super) fn write(self, line: &mut String) {
+        let ip = match self {
+            Self::Ip(IpAddr::V4(ip)) => ip,
+            Self::Ip(IpAddr::V6(ip)) => {
+                // A text takes all that is written.
+                let _ = write!(line, "{ip}");
+                return;
+            }
+            Self::Unix => return line.push_str(UNIX),
+        };
+        let mut digits = itoa::Buffer::new();
+        for (place, octet) in ip.octets().into_iter().enumerate() {
+            if place > 0 {
+                line.push('.');
+            }
+            line.push_str(digits.format(octet));
+        }
+    }
+}
 
 impl From<IpAddr> for Client {
     fn from(ip: IpAddr) -> Self {
@@ -144,6 +166,22 @@ impl Record {
             status: 400,
             attempts: 0,
             ..Self::full()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_written_as_it_is_displayed() {
+        let clients = ["0.0.0.0", "192.0.2.17", "255.255.255.255", "2001:db8::1", "::"]
+            .map(|ip| Client::Ip(ip.parse().unwrap()));
+        for client in clients.into_iter().chain([Client::Unix]) {
+            let mut written = String::from("by ");
+            client.write(&mut written);
+            assert_eq!(written, format!("by {client}"));
         }
     }
 }

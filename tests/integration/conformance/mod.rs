@@ -22,7 +22,7 @@ async fn before(endpoint: &Endpoint) -> Edge {
         upstreams: {app: {endpoints: ['http://$app']}}
         routes: [{upstream: app, filters: [headers: {request: {remove: $ours}}]}]
         ";
-    let ours = "[x-forwarded-for, x-forwarded-proto, x-forwarded-host]";
+    let ours = "[via, x-forwarded-for, x-forwarded-proto, x-forwarded-host]";
     edge(document).with("app", endpoint.address()).with("ours", ours).start().await
 }
 
