@@ -7,6 +7,7 @@ use crate::{expr, filter, listener, net, observe, route, upstream};
 
 /// The checks of all words.
 pub(super) const WORDS: Words<'static> = &[
+    word::<value::ByteRate>(),
     word::<value::Duration>(),
     word::<value::FieldName>(),
     word::<value::Regex>(),

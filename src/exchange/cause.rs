@@ -15,7 +15,7 @@ pub enum Cause {
     BodyTooLarge,
     /// The head did not come in time.
     RequestTimeout,
-    /// The body did not come in time.
+    /// The body did not come in time, or too slowly.
     RequestBodyTimeout,
     /// CONNECT or TRACE, which no edge serves.
     MethodNotAllowed,
@@ -53,13 +53,15 @@ pub enum Cause {
     UpstreamInvalidResponse,
     /// The client left before its response was complete.
     ClientClosed,
+    /// The client took its response too slowly, or not at all.
+    ClientTooSlow,
     /// Our own fault.
     Internal,
 }
 
 impl Cause {
     /// Every cause, for metrics and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::UriTooLong,
@@ -84,6 +86,7 @@ impl Cause {
         Self::UpstreamReset,
         Self::UpstreamInvalidResponse,
         Self::ClientClosed,
+        Self::ClientTooSlow,
         Self::Internal,
     ];
 
@@ -134,6 +137,7 @@ impl Cause {
             Self::UpstreamReset => ("upstream_reset", 502, "The service broke off its answer."),
             Self::UpstreamInvalidResponse => ("upstream_invalid_response", 502, "The service gave an invalid answer."),
             Self::ClientClosed => ("client_closed", 499, "The client left."),
+            Self::ClientTooSlow => ("client_too_slow", 408, "The response was taken too slowly."),
             Self::Internal => ("internal", 500, "Something went wrong here."),
         }
     }

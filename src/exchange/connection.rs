@@ -40,6 +40,8 @@ pub struct Limits {
     pub longest_uri: Option<u64>,
     /// Bytes of the request body.
     pub body_size: Option<u64>,
+    /// Bytes of a body that a client must send or take in a second.
+    pub min_body_rate: Option<u64>,
 }
 
 /// What does not change while a connection lives.

@@ -2,13 +2,15 @@
 //!
 //! The engine has one timeout for each read, whatever is read. Here every phase has its own, and
 //! activity in either direction starts it anew. The proxy sets phases and tells of activity; our
-//! downstream IO asks whether the exchange is overdue whenever it is polled, and fails then.
+//! downstream IO tells when it waits for the client, asks whether the exchange is overdue whenever
+//! it is polled, and fails then.
 
 use super::Arrival;
+use super::pace::{Excuse, Pace, Way};
 use nix::time::{ClockId, clock_gettime};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
@@ -47,16 +49,29 @@ impl Phase {
     }
 }
 
-/// The phase of an exchange, its longest silence and the last activity.
+/// Why an exchange is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It was silent for too long in this phase.
+    Silent(Phase),
+    /// Its client is too slow.
+    Slow(Way),
+}
+
+/// In the number of an [`Overdue`], that it is [`Overdue::Slow`].
+const SLOW: u8 = 0x10;
+
+/// The phase of an exchange, its longest silence, the last activity, and the pace of its client.
 #[derive(Debug)]
 pub struct Watch {
     phase: AtomicU8,
-    /// The phase in which the silence was too long, 0 while none was.
+    /// The [`Overdue`], 0 while there is none.
     overdue: AtomicU8,
     /// When something last happened, in milliseconds of [`now`].
     last: AtomicU64,
     /// Milliseconds.
     silence: AtomicU64,
+    pace: Pace,
 }
 
 impl Default for Watch {
@@ -66,12 +81,48 @@ impl Default for Watch {
             overdue: AtomicU8::new(0),
             last: AtomicU64::new(0),
             silence: AtomicU64::new(NEVER),
+            pace: Pace::default(),
         }
     }
 }
 
 impl Watch {
-    /// Switches the watch off and forgets what was overdue.
+    /// Begins an exchange whose client must send and take bodies at such a rate, in bytes per
+    /// second, whenever it is waited for; `None` is any.
+    pub fn limit(&self, least: Option<u64>) {
+        self.pace.begin(least);
+    }
+
+    /// Excuses the client from sending its body at the least rate.
+    pub fn excuse(&self, excuse: Excuse) {
+        self.pace.excuse(excuse);
+    }
+
+    /// The client was asked for its body.
+    pub fn asked(&self) {
+        self.pace.asked();
+    }
+
+    /// The client is waited for.
+    pub fn waits(&self, way: Way) {
+        self.pace.wait(way, now);
+    }
+
+    /// The client is not waited for.
+    pub fn rests(&self) {
+        self.pace.rest(now);
+    }
+
+    /// The client moved so many bytes.
+    pub fn moved(&self, way: Way, length: usize) {
+        self.pace.moved(way, length);
+        // One that is slow is not silent.
+        if self.pace.rest(now) {
+            self.touch();
+        }
+    }
+
+    /// Switches the timeouts off, though not the least rate, and forgets what was overdue.
     pub fn reset(&self) {
         self.set(Phase::Idle, None);
         self.overdue.store(0, Ordering::Relaxed);
@@ -97,25 +148,48 @@ impl Watch {
         Phase::from_u8(self.phase.load(Ordering::Relaxed))
     }
 
-    /// The phase whose silence was too long, if one was.
-    pub fn overdue(&self) -> Option<Phase> {
+    /// Why it is overdue, if it is.
+    pub fn overdue(&self) -> Option<Overdue> {
         match self.overdue.load(Ordering::Relaxed) {
             0 => None,
-            phase => Some(Phase::from_u8(phase)),
+            slow if slow == SLOW | Way::Upload as u8 => Some(Overdue::Slow(Way::Upload)),
+            slow if slow & SLOW != 0 => Some(Overdue::Slow(Way::Download)),
+            phase => Some(Overdue::Silent(Phase::from_u8(phase))),
         }
     }
 
     fn due(&self) -> u64 {
+        self.silent_at().min(self.pace.due())
+    }
+
+    fn silent_at(&self) -> u64 {
         match self.silence.load(Ordering::Relaxed) {
             NEVER => NEVER,
             silence => self.last.load(Ordering::Relaxed).saturating_add(silence),
         }
     }
 
+    /// Whether the client took more of the response than was known; then it is not overdue yet.
+    fn learns(&self, taken: impl Fn() -> u64) -> bool {
+        let is_news = self.pace.way() == Some(Way::Download) && self.pace.took(taken());
+        if is_news {
+            self.touch();
+        }
+        is_news
+    }
+
     fn expire(&self) {
-        self.overdue.store(self.phase.load(Ordering::Relaxed), Ordering::Relaxed);
+        let phase = self.phase.load(Ordering::Relaxed);
+        let overdue = match self.pace.way() {
+            Some(way) if self.pace.due() <= self.silent_at() => SLOW | way as u8,
+            // What is silent is the client, and not the endpoint.
+            Some(way @ Way::Download) if self.phase() != Phase::Tunnel => SLOW | way as u8,
+            _ => phase,
+        };
+        self.overdue.store(overdue, Ordering::Relaxed);
         // From here on the exchange only writes its failure; that must not be cut short.
         self.silence.store(NEVER, Ordering::Relaxed);
+        self.pace.forgive();
     }
 }
 
@@ -131,7 +205,25 @@ pub struct Timer {
 impl Timer {
     /// Ready when the watch is overdue.
     pub fn poll(&mut self, watch: &Watch, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_after(watch, Duration::ZERO, cx)
+        ready!(self.poll_until(cx, || watch.due()));
+        watch.expire();
+        Poll::Ready(())
+    }
+
+    /// The same for a response that passes a buffer: `taken` looks how much of it the client took.
+    pub fn poll_taking(
+        &mut self,
+        watch: &Watch,
+        cx: &mut Context<'_>,
+        taken: impl Fn() -> u64,
+    ) -> Poll<()> {
+        loop {
+            ready!(self.poll_until(cx, || watch.due()));
+            if !watch.learns(&taken) {
+                watch.expire();
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// Ready when the watch of an exchange has been overdue for a while and nobody asked it; with
@@ -140,19 +232,20 @@ impl Timer {
         if !arrival.uplink.is_stream() {
             return Poll::Pending;
         }
-        self.poll_after(&arrival.watch, UNNOTICED, cx).map(|()| arrival.watch.phase())
+        let (watch, grace) = (&arrival.watch, UNNOTICED.as_millis() as u64);
+        ready!(self.poll_until(cx, || watch.silent_at().saturating_add(grace)));
+        watch.expire();
+        Poll::Ready(watch.phase())
     }
 
-    fn poll_after(&mut self, watch: &Watch, grace: Duration, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_until(&mut self, cx: &mut Context<'_>, due: impl Fn() -> u64) -> Poll<()> {
         loop {
-            let due = watch.due();
+            let due = due();
             if due == NEVER {
                 return Poll::Pending;
             }
-            let due = due.saturating_add(grace.as_millis() as u64);
             let now = now();
             if now >= due {
-                watch.expire();
                 return Poll::Ready(());
             }
             let at = tokio::time::Instant::now() + Duration::from_millis(due - now);
@@ -194,7 +287,7 @@ mod tests {
         let watch = Watch::default();
         watch.set(Phase::Response, Some(Duration::from_millis(30)));
         assert!(overdue(&watch).await >= Duration::from_millis(29));
-        assert_eq!(watch.overdue(), Some(Phase::Response));
+        assert_eq!(watch.overdue(), Some(Overdue::Silent(Phase::Response)));
     }
 
     #[tokio::test]
@@ -218,7 +311,7 @@ mod tests {
         assert!(first.is_pending());
         watch.set(Phase::Body, Some(Duration::from_millis(20)));
         poll_fn(|cx| timer.poll(&watch, cx)).await;
-        assert_eq!(watch.overdue(), Some(Phase::Body));
+        assert_eq!(watch.overdue(), Some(Overdue::Silent(Phase::Body)));
     }
 
     #[test]
@@ -228,5 +321,25 @@ mod tests {
         watch.expire();
         watch.reset();
         assert_eq!((watch.overdue(), watch.phase()), (None, Phase::Idle));
+    }
+
+    #[tokio::test]
+    async fn of_a_silence_while_bytes_wait_for_the_client_the_client_is_the_cause() {
+        let watch = Watch::default();
+        watch.set(Phase::Body, Some(Duration::from_millis(30)));
+        watch.waits(Way::Download);
+        overdue(&watch).await;
+        assert_eq!(watch.overdue(), Some(Overdue::Slow(Way::Download)));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_more_is_not_silent() {
+        let watch = Watch::default();
+        watch.set(Phase::Body, Some(Duration::from_millis(60)));
+        watch.waits(Way::Download);
+        let (start, mut timer) = (Instant::now(), Timer::default());
+        // What the first look shows is news, and the second shows no more.
+        poll_fn(|cx| timer.poll_taking(&watch, cx, || 1)).await;
+        assert!(start.elapsed() >= Duration::from_millis(90), "{:?}", start.elapsed());
     }
 }

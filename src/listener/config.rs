@@ -3,7 +3,7 @@
 use super::address::Address;
 use crate::exchange::{self, ClientAddress};
 use crate::net::cidr::Cidr;
-use crate::value::{Duration, FieldName, Limit, OneOrMany, Size};
+use crate::value::{ByteRate, Duration, FieldName, Limit, OneOrMany, Size};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -106,6 +106,9 @@ pub struct Limits {
     pub uri_size: Limit<Size>,
     /// How long a connection may be idle between requests. Default: `75s`.
     pub keep_alive: Limit<Duration>,
+    /// How fast a client must send and take bodies, on average over the time in which the edge waits
+    /// for it, once that is more than 5 s; not for upgraded connections. Default: `240B/s`.
+    pub min_body_rate: Limit<ByteRate>,
     /// Size of the request body; not for upgraded connections. Default: `30MB`.
     pub body_size: Limit<Size>,
 }
@@ -121,6 +124,7 @@ impl Default for Limits {
             header_count: Limit::On(100),
             uri_size: Limit::On(Size::kib(8)),
             keep_alive: Limit::On(Duration::secs(75)),
+            min_body_rate: Limit::On(ByteRate(240)),
             body_size: Limit::On(Size(30_000_000)),
         }
     }
@@ -136,6 +140,7 @@ impl Limits {
             uri_size: self.uri_size.on().map(|s| s.0),
             longest_uri: self.uri_size.on().map(|s| s.0),
             body_size: self.body_size.on().map(|s| s.0),
+            min_body_rate: self.min_body_rate.on().map(|rate| rate.0),
         }
     }
 }

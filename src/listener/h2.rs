@@ -2,7 +2,7 @@
 
 use super::accept::in_time;
 use super::running::Listener;
-use super::stream::Stream;
+use super::stream::{Crowd, Stream};
 use super::transport::Transport;
 use super::watchdog;
 use super::wire::Wire;
@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 /// Streams at once on one connection.
 const STREAMS: u32 = 128;
 /// A stream's window: enough for an upload at full speed over a long line.
-const STREAM_WINDOW: u32 = 512 * 1024;
+pub(super) const STREAM_WINDOW: u32 = 512 * 1024;
 /// All streams' window.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 /// Response bytes a stream buffers before its writer waits.
 const SEND_BUFFER: usize = 256 * 1024;
 /// How long a leaving client may take for what was answered.
@@ -77,6 +77,7 @@ async fn accept<A>(
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut drain = arrival.drain.clone();
+    let crowd = Arc::new(Crowd::default());
     let mut malformed = 0;
     let mut leaving = Leaving::No;
     loop {
@@ -117,23 +118,19 @@ async fn accept<A>(
                     leaving = Leaving::Busy;
                 }
                 let arrival = Arrival::new(arrival.connection.clone(), drain.clone());
-                spawn(listener.clone(), session, arrival, active.enter());
+                let stream = Stream::new(session, arrival.clone(), crowd.clone());
+                spawn(listener.clone(), stream, arrival, active.enter());
             }
         }
     }
 }
 
-fn spawn<A>(
-    listener: Arc<Listener<A>>,
-    session: HttpSession,
-    arrival: Arc<Arrival>,
-    active: Entered,
-) where
+fn spawn<A>(listener: Arc<Listener<A>>, stream: Stream, arrival: Arc<Arrival>, active: Entered)
+where
     A: HttpServerApp + Send + Sync + 'static,
 {
     tokio::spawn(async move {
         let _active = active;
-        let stream = Stream::new(session, arrival.clone());
         let session = ServerSession::new_custom(Box::new(stream));
         let served = listener.app.process_new_http(session, &arrival.drain);
         let served = arrival.clone().scope(served);

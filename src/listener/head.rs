@@ -220,6 +220,7 @@ mod tests {
         uri_size: None,
         longest_uri: Some(20),
         body_size: None,
+        min_body_rate: None,
     };
 
     fn verdict(head: &str) -> Result<Framing, Cause> {

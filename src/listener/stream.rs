@@ -3,7 +3,8 @@
 //! On HTTP/1 the watch lives in the IO type; here many exchanges share one. Whatever the engine
 //! waits for on this stream, an overdue watch ends the wait with an error.
 
-use crate::exchange::{Arrival, Gate, Timer, Uplink};
+use super::h2::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::exchange::{Arrival, Gate, Timer, Watch, Way};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream as Messages;
@@ -17,12 +18,18 @@ use pingora::protocols::http::v2::server::HttpSession;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// How long a client may take to see that the rest of its request is not wanted.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of a response that are given to a stream at once: a frame.
+const PIECE: usize = 16 * 1024;
 
 /// A stream and the watch over its exchange.
 pub(super) struct Stream {
@@ -33,8 +40,34 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(inner: HttpSession, arrival: Arc<Arrival>) -> Self {
-        Self { inner, arrival, timer: Timer::default(), upload: Upload::default() }
+    pub(super) fn new(inner: HttpSession, arrival: Arc<Arrival>, crowd: Arc<Crowd>) -> Self {
+        let upload = Upload { gate: Gate::default(), held: Bytes::new(), crowd };
+        Self { inner, arrival, timer: Timer::default(), upload }
+    }
+}
+
+/// The streams of a connection whose endpoints take nothing. Each may fill its window, and enough
+/// of them that of the connection; then the client can send on no other stream.
+#[derive(Debug, Default)]
+pub(super) struct Crowd(AtomicU32);
+
+impl Crowd {
+    fn fills_the_window(&self) -> bool {
+        self.0.load(Ordering::Relaxed).saturating_mul(STREAM_WINDOW) >= CONNECTION_WINDOW
+    }
+
+    fn enter(&self) -> Blocked<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Blocked(self)
+    }
+}
+
+/// One of the crowd, until dropped.
+struct Blocked<'a>(&'a Crowd);
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -62,30 +95,111 @@ impl Stream {
 }
 
 /// The request's body on its way.
-#[derive(Default)]
 struct Upload {
     gate: Gate,
     /// What was read and may not go yet.
     held: Bytes,
+    crowd: Arc<Crowd>,
 }
 
 impl Upload {
     /// The next piece, when the endpoint will take it.
-    async fn piece(&mut self, from: &mut HttpSession, uplink: &Uplink) -> Result<Option<Bytes>> {
+    async fn piece(&mut self, from: &mut HttpSession, arrival: &Arrival) -> Result<Option<Bytes>> {
         if self.held.is_empty() {
-            match from.read_body_bytes().await? {
+            let is_clients = || !self.crowd.fills_the_window();
+            let read =
+                of_client(&arrival.watch, Way::Upload, is_clients, from.read_body_bytes()).await?;
+            arrival.watch.moved(Way::Upload, read.as_ref().map_or(0, Bytes::len));
+            match read {
                 Some(piece) if !piece.is_empty() => self.held = piece,
                 nothing => return Ok(nothing),
             }
         }
+        let mut blocked = None;
+        let room = poll_fn(|cx| {
+            let most = self.gate.poll(&arrival.uplink, cx);
+            if most.is_pending() {
+                blocked.get_or_insert_with(|| self.crowd.enter());
+            }
+            most
+        });
         let most = tokio::select! {
             biased;
-            most = poll_fn(|cx| self.gate.poll(uplink, cx)) => most,
+            most = room => most,
             left = from.read_body_or_idle(true) => return left,
         };
         let piece = self.held.split_to(most.min(self.held.len()));
         self.gate.pass(piece.len());
         Ok(Some(piece))
+    }
+}
+
+/// Awaits what only the client can bring about, and tells the watch while it is waited for.
+async fn of_client<T>(
+    watch: &Watch,
+    way: Way,
+    is_clients: impl Fn() -> bool,
+    future: impl Future<Output = T>,
+) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let done = future.as_mut().poll(cx);
+        match done {
+            Poll::Pending if is_clients() => watch.waits(way),
+            Poll::Pending => watch.rests(),
+            Poll::Ready(_) => {}
+        }
+        done
+    })
+    .await
+}
+
+/// Gives a response to the stream.
+async fn respond(to: &mut HttpSession, watch: &Watch, tasks: Vec<HttpTask>) -> Result<bool> {
+    let mut has_ended = false;
+    for task in tasks {
+        has_ended |= match task {
+            HttpTask::Header(head, end) => {
+                to.write_response_header(head, end).map_err(|error| error.into_down())?;
+                end
+            }
+            HttpTask::Body(body, end) => {
+                let body = body.unwrap_or_default();
+                if !body.is_empty() {
+                    write(to, watch, body, end).await.map_err(|error| error.into_down())?;
+                }
+                end
+            }
+            HttpTask::Trailer(trailers) => {
+                if let Some(trailers) = trailers {
+                    to.write_trailers(*trailers)?;
+                }
+                true
+            }
+            HttpTask::Done => true,
+            HttpTask::Failed(error) => return Err(error),
+            HttpTask::UpgradedBody(..) => {
+                return Error::e_explain(ErrorType::InternalError, "an upgrade on a stream");
+            }
+        };
+    }
+    if has_ended {
+        to.finish().map_err(|error| error.into_down())?;
+    }
+    Ok(has_ended)
+}
+
+/// Writes a body in pieces small enough to see how fast the client takes them.
+async fn write(to: &mut HttpSession, watch: &Watch, mut body: Bytes, end: bool) -> Result<()> {
+    loop {
+        let piece = body.split_to(body.len().min(PIECE));
+        let (length, is_last) = (piece.len(), body.is_empty());
+        let written = to.write_body(piece, end && is_last);
+        of_client(watch, Way::Download, || true, written).await?;
+        watch.moved(Way::Download, length);
+        if is_last {
+            return Ok(());
+        }
     }
 }
 
@@ -118,7 +232,7 @@ impl Session for Stream {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        watched!(ReadTimedout, self, inner, upload, arrival => upload.piece(inner, &arrival.uplink))
+        watched!(ReadTimedout, self, inner, upload, arrival => upload.piece(inner, arrival))
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
@@ -134,7 +248,9 @@ impl Session for Stream {
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        watched!(WriteTimedout, self, inner => inner.write_body(data, end))
+        watched!(WriteTimedout, self, inner, _upload, arrival => {
+            write(inner, &arrival.watch, data, end)
+        })
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -142,7 +258,9 @@ impl Session for Stream {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let ended = watched!(WriteTimedout, self, inner => inner.response_duplex_vec(tasks))?;
+        let ended = watched!(WriteTimedout, self, inner, _upload, arrival => {
+            respond(inner, &arrival.watch, tasks)
+        })?;
         if ended {
             self.arrival.answers();
         }

@@ -1,5 +1,6 @@
 //! The byte streams below a [`super::wire::Wire`]: TCP, unix sockets, TLS over either.
 
+use pingora::protocols::l4::ext::get_tcp_info;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -22,6 +23,14 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'stat
 
     /// The address that the peer connected to; `None` on a unix socket.
     fn local(&self) -> Option<SocketAddr>;
+
+    /// Bytes that the kernel took from us and the peer's has not; 0 where nobody tells.
+    fn held(&self) -> u64 {
+        get_tcp_info(self.descriptor()).map_or(0, |info| {
+            let passed = info.tcpi_bytes_retrans.saturating_add(info.tcpi_bytes_acked);
+            u64::from(info.tcpi_notsent_bytes) + info.tcpi_bytes_sent.saturating_sub(passed)
+        })
+    }
 }
 
 impl Transport for TcpStream {

@@ -10,7 +10,7 @@ use self::leave::Leaving;
 use super::body::Framing;
 use super::idle::Slot;
 use super::transport::Transport;
-use crate::exchange::{Arrival, Gate, Phase, Timer};
+use crate::exchange::{Arrival, Gate, Phase, Timer, Way};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
@@ -28,6 +28,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Above this, pending output and the new slice leave in one vectored write instead of a copy.
 const COALESCE: usize = 8 * 1024;
+/// What rustls holds of our output when it takes no more.
+const TLS_BUFFER: u64 = 64 * 1024;
 /// What a client may send ahead of its turn before we stop reading.
 const AHEAD: usize = 16 * 1024;
 
@@ -41,6 +43,10 @@ pub(super) struct Wire<S: Transport> {
     /// Output not yet given to the transport; no capacity while idle.
     out: Vec<u8>,
     sent: usize,
+    /// Bytes of this exchange that the transport took.
+    given: u64,
+    /// Whether it took nothing of the last write.
+    is_full: bool,
     /// Whether the transport may still hold output: TLS keeps what its socket does not take.
     is_unflushed: bool,
     framing: Framing,
@@ -64,6 +70,8 @@ impl<S: Transport> Wire<S> {
             ahead: BytesMut::new(),
             out: Vec::new(),
             sent: 0,
+            given: 0,
+            is_full: false,
             is_unflushed: false,
             framing: Framing::Length(0),
             is_h2: false,
@@ -106,6 +114,7 @@ impl<S: Transport> Wire<S> {
     pub(super) fn begin(&mut self, framing: Framing, rest: BytesMut) {
         self.ahead = rest;
         self.framing = framing;
+        self.given = 0;
         self.gate.reset();
     }
 
@@ -115,6 +124,7 @@ impl<S: Transport> Wire<S> {
         self.is_h2 = true;
         // Only streams have timeouts then; the watch of the connection is off.
         self.arrival.watch.reset();
+        self.arrival.watch.limit(None);
     }
 
     /// Sends bytes of ours and closes politely, so that the peer reads them before any reset.
@@ -128,7 +138,8 @@ impl<S: Transport> Wire<S> {
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(pending) = self.out.get(self.sent..).filter(|p| !p.is_empty()) {
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, pending))?;
+            let written = Pin::new(&mut self.io).poll_write(cx, pending);
+            let written = ready!(self.count(written))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -146,6 +157,15 @@ impl<S: Transport> Wire<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Counts what the transport took.
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.is_full = written.is_pending();
+        if let Poll::Ready(Ok(length)) = written {
+            self.given += length as u64;
+        }
+        written
+    }
+
     fn release(&mut self) {
         self.sent = 0;
         give_back(std::mem::take(&mut self.out));
@@ -159,9 +179,13 @@ impl<S: Transport> Wire<S> {
         }
     }
 
+    /// Ready when the exchange is overdue; asked while the client is waited for.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let arrival = &self.arrival;
-        ready!(self.timer.poll(&arrival.watch, cx));
+        let Self { timer, arrival, io, given, tls, .. } = self;
+        // What buffers hold the client has not taken.
+        let in_tls = if tls.is_some() && self.is_full { TLS_BUFFER } else { 0 };
+        let taken = || given.saturating_sub(io.held()).saturating_sub(in_tls);
+        ready!(timer.poll_taking(&arrival.watch, cx, taken));
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the exchange is overdue"))
     }
 
@@ -188,13 +212,14 @@ impl<S: Transport> Wire<S> {
             return self.poll_early(cx);
         }
         if !self.ahead.is_empty() {
-            let most = ready!(self.gate.poll(&self.arrival.uplink, cx));
+            let most = ready!(self.poll_gate(cx));
             let offered = self.ahead.len().min(buf.remaining()).min(most);
             let taken = self.framing.admit(self.ahead.get(..offered).unwrap_or_default());
             self.refuse_malformed()?;
             buf.put_slice(self.ahead.get(..taken).unwrap_or_default());
             self.ahead.advance(taken);
             self.gate.pass(taken);
+            self.arrival.watch.moved(Way::Upload, taken);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
@@ -204,7 +229,17 @@ impl<S: Transport> Wire<S> {
         self.refuse_malformed()?;
         self.ahead.extend_from_slice(read.get(taken..).unwrap_or_default());
         buf.set_filled(before + taken);
+        self.arrival.watch.moved(Way::Upload, taken);
         Poll::Ready(Ok(()))
+    }
+
+    /// How much of the body the endpoint will take; what it does not take is not the client's fault.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let most = self.gate.poll(&self.arrival.uplink, cx);
+        if most.is_pending() && !self.is_unflushed {
+            self.arrival.watch.rests();
+        }
+        most
     }
 
     fn refuse_malformed(&self) -> io::Result<()> {
@@ -219,8 +254,12 @@ impl<S: Transport> Wire<S> {
         if self.is_h2 {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
-        ready!(self.io.poll_readable(cx))?;
-        let most = ready!(self.gate.poll(&self.arrival.uplink, cx));
+        let readable = self.io.poll_readable(cx);
+        if readable.is_pending() && !self.is_unflushed {
+            self.arrival.watch.waits(Way::Upload);
+        }
+        ready!(readable)?;
+        let most = ready!(self.poll_gate(cx));
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(buf.remaining().min(most)));
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
         let read = part.filled().len();
@@ -234,7 +273,8 @@ impl<S: Transport> Wire<S> {
         while let Some(pending) = self.out.get(self.sent..).filter(|p| !p.is_empty()) {
             let both = [io::IoSlice::new(pending), io::IoSlice::new(buf)];
             let length = pending.len();
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &both))?;
+            let written = Pin::new(&mut self.io).poll_write_vectored(cx, &both);
+            let written = ready!(self.count(written))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -247,7 +287,8 @@ impl<S: Transport> Wire<S> {
                 return Poll::Ready(Ok(written - length));
             }
         }
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.count(written)
     }
 }
 
@@ -292,10 +333,14 @@ impl<S: Transport> AsyncRead for Wire<S> {
         let this = &mut *self;
         // The engine does not flush a body of known length before its last byte, but polls the
         // read side whenever it waits for the upstream: a trickling body leaves here.
-        if this.is_unflushed
-            && let Poll::Ready(sent) = this.poll_sent(cx)
-        {
-            sent?;
+        if this.is_unflushed {
+            match this.poll_sent(cx) {
+                Poll::Ready(sent) => {
+                    sent?;
+                    this.arrival.watch.rests();
+                }
+                Poll::Pending => this.arrival.watch.waits(Way::Download),
+            }
         }
         if let Poll::Ready(read) = this.poll_body(cx, buf) {
             this.touch();
@@ -327,8 +372,10 @@ impl<S: Transport> AsyncWrite for Wire<S> {
         };
         if written.is_ready() {
             this.touch();
+            this.arrival.watch.rests();
             return written;
         }
+        this.arrival.watch.waits(Way::Download);
         this.poll_overdue(cx).map(Err)
     }
 
@@ -355,8 +402,10 @@ impl<S: Transport> AsyncWrite for Wire<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Poll::Ready(sent) = self.poll_sent(cx) {
+            self.arrival.watch.rests();
             return Poll::Ready(sent);
         }
+        self.arrival.watch.waits(Way::Download);
         self.poll_overdue(cx).map(Err)
     }
 

@@ -33,6 +33,11 @@ pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) 
     };
     let metrics = ctx.route.as_ref().map_or(&snapshot.unrouted, |route| &route.metrics);
     ctx.in_flight = Some(metrics.begin(entrance.index));
+    let of_listener = entrance.limits.min_body_rate;
+    arrival.watch.limit(match &ctx.route {
+        Some(route) => route.limits.min_body_rate(of_listener),
+        None => of_listener,
+    });
     match accepted {
         Ok(accepted) => ctx.accepted = Some(accepted),
         Err(cause) => return Err(ctx.fail(cause)),

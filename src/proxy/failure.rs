@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::request;
-use crate::exchange::{Cause, Phase, Reply};
+use crate::exchange::{Cause, Overdue, Phase, Reply, Way};
 use crate::observe::log::Throttle;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
@@ -101,8 +101,11 @@ pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Option<Cause> {
     if ctx.cause.is_some() || is_answered(error, ctx) {
         return ctx.cause;
     }
-    if let Some(phase) = ctx.watch().and_then(|watch| watch.overdue()) {
-        return Some(of_silence(phase, ctx));
+    match ctx.watch().and_then(|watch| watch.overdue()) {
+        Some(Overdue::Silent(phase)) => return Some(of_silence(phase, ctx)),
+        Some(Overdue::Slow(Way::Upload)) => return Some(Cause::RequestBodyTimeout),
+        Some(Overdue::Slow(Way::Download)) => return Some(Cause::ClientTooSlow),
+        None => {}
     }
     Some(match error.esource() {
         ErrorSource::Upstream => of_upstream(error, session),

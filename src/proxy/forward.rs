@@ -1,7 +1,7 @@
 //! The request goes upstream: an endpoint is picked, the head prepared, the body passed on.
 
 use super::ctx::{Attempt, Ctx};
-use crate::exchange::{Cause, Phase};
+use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
 use crate::route::Target;
 use crate::upstream::{self, Follows, Introduced, Outgoing};
@@ -36,6 +36,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     ctx.received = 0;
     if let Some(arrival) = &ctx.arrival {
         arrival.uplink.close();
+        arrival.watch.rests();
     }
     let mut attempt = Attempt { picked, started: Instant::now(), descriptor: -1, ended: None };
     let peer = attempt.picked.take_peer();
@@ -107,6 +108,9 @@ pub(super) async fn request(
         open_way(request, ctx);
     }
     if let Some(watch) = ctx.watch() {
+        if !is_sent && let Some(excuse) = excuse(request) {
+            watch.excuse(excuse);
+        }
         if is_sent || accepted.is_upgrade {
             watch.set(Phase::Response, Some(route.timeouts.response.0));
         } else {
@@ -114,6 +118,16 @@ pub(super) async fn request(
         }
     }
     Ok(())
+}
+
+/// Why the client may be slow with its body.
+fn excuse(request: &RequestHeader) -> Option<Excuse> {
+    if request.version != Version::HTTP_2 {
+        // Where we ask by ourselves, the client was asked already.
+        return request.headers.contains_key(header::EXPECT).then_some(Excuse::Unasked);
+    }
+    let kind = request.headers.get(header::CONTENT_TYPE)?;
+    kind.as_bytes().starts_with(b"application/grpc").then_some(Excuse::Messages)
 }
 
 /// Shows the body its way. One that fits the smallest of buffers needs to know none.

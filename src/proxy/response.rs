@@ -20,11 +20,16 @@ pub(super) fn arrived(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     }
     if response.status.is_informational() && !is_tunnel {
         ctx.touch();
+        if let Some(watch) = ctx.watch().filter(|_| response.status == StatusCode::CONTINUE) {
+            watch.asked();
+        }
         return Ok(());
     }
     let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return Ok(()) };
     if is_tunnel {
         watch.set(Phase::Tunnel, Some(route.timeouts.tunnel.0));
+        // Messages come when there are some.
+        watch.limit(None);
     } else {
         watch.set(Phase::Body, Some(route.timeouts.idle.0));
     }

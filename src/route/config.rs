@@ -4,7 +4,7 @@ use super::matcher::Match;
 use super::target::{RedirectConfig, ReplyConfig};
 use crate::filter;
 use crate::upstream::TimeoutOverrides;
-use crate::value::{Limit, Size, Switch};
+use crate::value::{ByteRate, Limit, Size, Switch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -47,6 +47,8 @@ pub struct Config {
 pub struct Limits {
     /// Size of the request body; `off` for none.
     pub body_size: Option<Limit<Size>>,
+    /// How fast a client must send and take bodies; `off` for no minimum.
+    pub min_body_rate: Option<Limit<ByteRate>>,
     /// Size of the request target; `off` for none.
     pub uri_size: Option<Limit<Size>>,
 }
@@ -56,6 +58,14 @@ impl Limits {
     pub fn body_size(&self, listener: Option<u64>) -> Option<u64> {
         match self.body_size {
             Some(own) => own.on().map(|size| size.0),
+            None => listener,
+        }
+    }
+
+    /// The least rate of bodies, in bytes per second.
+    pub fn min_body_rate(&self, listener: Option<u64>) -> Option<u64> {
+        match self.min_body_rate {
+            Some(own) => own.on().map(|rate| rate.0),
             None => listener,
         }
     }

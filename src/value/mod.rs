@@ -4,6 +4,7 @@
 //! parses it once; whoever holds the type need not check again. Rooms define further words with
 //! `word!`, and `config` checks them all at their place by the `format` their schema carries.
 
+mod byte_rate;
 mod diagnostic;
 mod duration;
 mod field_name;
@@ -16,6 +17,7 @@ mod size;
 mod switch;
 mod word;
 
+pub use byte_rate::ByteRate;
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::Duration;
 pub use field_name::FieldName;

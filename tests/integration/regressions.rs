@@ -195,5 +195,5 @@ async fn a_client_that_opens_no_window_does_not_hold_a_reply_for_ever() {
     let (preface, rest) = opening.split_at(24);
     raw.write([preface, &no_window, &rest[9..]].concat()).await;
     let line = edge.access_log(1).await.swap_remove(0);
-    assert_eq!(line["cause"], "client_closed", "{line}");
+    assert_eq!(line["cause"], "client_too_slow", "{line}");
 }

@@ -68,6 +68,7 @@ fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
         uri_size: None,
         longest_uri: None,
         body_size: None,
+        min_body_rate: None,
     };
     let entrance = Entrance {
         name: "web".into(),

@@ -11,6 +11,7 @@ fn connection(peer: Option<&str>, trusted: &str, is_tls: bool) -> Connection {
         uri_size: None,
         longest_uri: None,
         body_size: None,
+        min_body_rate: None,
     };
     let entrance = Entrance {
         name: "web".into(),

@@ -91,7 +91,7 @@ async fn a_client_that_stops_reading_is_left() {
             |seen: &Seen| seen.requests.len() == 2 && seen.requests.iter().all(|r| r.cancelled);
         app.until("both given up", both).await;
         for line in edge.access_log(2).await {
-            assert_eq!(line["cause"], "upstream_timeout_idle", "{line}");
+            assert_eq!(line["cause"], "client_too_slow", "{line}");
         }
         assert!(h1.try_response().await.is_err());
     }

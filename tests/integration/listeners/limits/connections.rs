@@ -99,7 +99,7 @@ async fn a_trusted_proxy_may_have_any_number_of_connections() {
         listeners:
           web:
             address: \"127.0.0.1:0\"
-            trusted_proxies: [127.0.0.0/8]
+            trusted_proxies: [127.0.0.1]
             limits: {connections_per_client: 1}
         routes: [{reply: {status: 200, body: hello}}]
         ",
@@ -110,9 +110,18 @@ async fn a_trusted_proxy_may_have_any_number_of_connections() {
     for _ in 0..5 {
         all.push(edge.raw("web").await);
     }
+    // They are the proxy's, whomever it names; it knows how many its clients may have.
     for raw in &mut all {
-        use_once(raw).await;
+        raw.write("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.2\r\n\r\n").await;
+        assert_eq!(raw.response().await, "hello");
     }
+    let named = edge.client("web").from([127, 0, 0, 2]);
+    let mut own = named.raw().await;
+    use_once(&mut own).await;
+    named.raw().await.closed().await;
+    let turned_away = "falconer_listener_connections_refused_total\
+                       {listener=\"web\",limit=\"connections_per_client\"}";
+    edge.metric_becomes(turned_away, 1.0).await;
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! Every limit of a listener: what happens beyond it, and that it can be off.
 
+mod attacks;
 mod connections;
+mod downloads;
 mod off;
 mod sizes;
 mod time;
+mod uploads;
 
 use crate::support::{Client, Edge, Origin, Raw, edge};
 

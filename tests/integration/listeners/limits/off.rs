@@ -8,7 +8,7 @@ async fn every_limit_can_be_off() {
     let origin = origin().handler(|request| Reply::ok(request.length.to_string())).start().await;
     let off = "connections: off, connections_per_client: off, handshake_timeout: off, \
                header_timeout: off, header_size: off, header_count: off, uri_size: off, \
-               keep_alive: off, body_size: off";
+               keep_alive: off, min_body_rate: off, body_size: off";
     let edge = limited_before(&origin, off).await;
     for client in [edge.client("web"), edge.client("secure").tls()] {
         let long = format!("/?{}", "x".repeat(60_000));
