@@ -71,7 +71,8 @@ async fn an_editor_accepts_every_document_that_check_accepts() {
 
 /// The golden documents that `check` finds nothing wrong with, their first file each.
 fn sound() -> Vec<(PathBuf, String)> {
-    let golden = golden();
+    // A key that nothing follows is marked: it is being written.
+    let golden = golden().filter(|(path, _)| !path.ends_with("nothing_below.yaml"));
     let sound = golden.filter(|(_, text)| text.contains("--- exit: 0\n"));
     sound.map(|(path, text)| (path, text.split("--- ").next().unwrap().to_owned())).collect()
 }
@@ -115,7 +116,7 @@ async fn an_editor_marks_mistakes_where_they_are_and_says_what_is_taken() {
         ("routes:\n  - filters: [rewrit: {}]", "2:15: Property rewrit is not allowed."),
         (
             "routes:\n  - redirect: {to: /, status: 200}",
-            "2:30: Value is not accepted. Valid values: 301",
+            "2:31: Value is not accepted. Valid values: 301",
         ),
         (
             "upstreams:\n  a:\n    endpoints: [{url: http://a, weight: 0}]",
