@@ -15,7 +15,9 @@ struct Editor {
 
 impl Editor {
     fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), requests: Vec::new() }
+        // An editor's patterns do not look into folders that begin with a dot.
+        let folder = tempfile::Builder::new().prefix("editor").tempdir().unwrap();
+        Self { folder, requests: Vec::new() }
     }
 
     /// A document, in a file of its own.
@@ -63,7 +65,11 @@ async fn an_editor_accepts_every_document_that_check_accepts() {
         editor.ask(&["check", &path]);
         places.push(place);
     }
-    let answers = editor.answers().await;
+    let mistaken = editor.file("server: { drain: 30 }");
+    editor.ask(&["check", &mistaken]);
+    let mut answers = editor.answers().await;
+    let of_mistaken = answers.pop().unwrap();
+    assert_eq!(of_mistaken.as_array().map(Vec::len), Some(1), "the schema is in use");
     let wrong: Vec<_> =
         places.iter().zip(&answers).filter(|(_, said)| **said != Value::Array(vec![])).collect();
     assert!(answers.len() == places.len() && wrong.is_empty(), "{wrong:#?}");
