@@ -39,7 +39,7 @@ enum Offered {
 /// Prints the schema of the document.
 pub(super) fn print(args: &Args) -> ExitCode {
     let text = match args.format {
-        Format::Json => format!("{:#}", config::schema()),
+        Format::Json => format!("{:#}", config::editor_schema()),
         Format::Markdown => config::reference().trim_end().to_owned(),
     };
     report::tell(stdout(), text);

@@ -283,8 +283,10 @@ impl Sections<'_> {
         }
     }
 
+    /// A section that nothing follows is as if it were not there.
     fn optional<T: DeserializeOwned>(&mut self, section: &str) -> Option<Placed<T>> {
-        self.part(vec![Step::Key(section.into())])
+        let Placed { value, steps } = self.part::<Option<T>>(vec![Step::Key(section.into())])?;
+        value.map(|value| Placed { value, steps })
     }
 
     fn one<T: DeserializeOwned + Default>(&mut self, section: &str) -> T {

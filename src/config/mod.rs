@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod document;
+mod editor;
 pub mod env;
 mod expect;
 mod fit;
@@ -23,6 +24,7 @@ mod words;
 
 pub use admin::Config as Admin;
 pub use document::{Document, Metrics, Placed, Read, read, read_text, schema};
+pub use editor::editor_schema;
 pub use reference::reference;
 pub use server::{Config as Server, Count};
 pub use suggest::nearest;

@@ -1,7 +1,6 @@
 //! What the system says of the process, under the names every exporter uses.
 
-use super::Registry;
-use super::registry::Source;
+use super::registry::{self, Registry, Source};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 
@@ -9,13 +8,16 @@ use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 pub fn show(registry: &Registry, version: &str, commit: &str) {
     let build =
         registry.gauge("falconer_build_info", "The build that is running.", &["version", "commit"]);
-    build.handle(&[version, commit]).set(1);
-    registry.show("process", Process { start: start_seconds() });
+    let build = build.handle(&[version, commit]);
+    build.set(1);
+    registry.show("process", Process { start: start_seconds(), _build: build });
 }
 
 /// Asked at each scrape; what the system does not tell is left out.
 struct Process {
     start: Option<f64>,
+    /// Shown as long as it is held.
+    _build: registry::Gauge,
 }
 
 impl Source for Process {

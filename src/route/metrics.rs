@@ -60,8 +60,9 @@ impl Metrics {
         }
     }
 
-    /// The handles of one route; `listeners` are those it serves, by their number.
-    pub fn of(&self, route: &str, listeners: &[(u16, &str)]) -> Handles {
+    /// The handles of one route; `listeners` are those it serves, by their number. What it counts
+    /// in the snapshot before goes on.
+    pub fn of(&self, route: &str, listeners: &[(u16, &str)], before: Option<&Handles>) -> Handles {
         let class = |listener| CLASSES.map(|class| self.requests.handle(&[listener, route, class]));
         let most = listeners.iter().map(|(index, _)| usize::from(*index) + 1).max().unwrap_or(0);
         let mut requests: Vec<Option<[Counter; 5]>> = vec![None; most];
@@ -74,7 +75,7 @@ impl Metrics {
             route: route.into(),
             requests,
             failures: self.failures.clone(),
-            causes: [const { OnceLock::new() }; Cause::ALL.len()],
+            causes: before.map(|before| before.causes.clone()).unwrap_or_default(),
             duration: self.duration.as_ref().map(|family| family.handle(&[route])),
             received: self.received.handle(&[route]),
             sent: self.sent.handle(&[route]),
@@ -89,12 +90,22 @@ pub struct Handles {
     route: Box<str>,
     requests: Vec<Option<[Counter; 5]>>,
     failures: CounterFamily<2>,
-    /// Made when a cause first comes up: all of them for every route would be a flood of zeros.
-    causes: [OnceLock<Counter>; Cause::ALL.len()],
+    causes: Arc<Causes>,
     duration: Option<Histogram>,
     received: Counter,
     sent: Counter,
     in_flight: Gauge,
+}
+
+/// A counter for each cause, made when it first comes up: all of them for every route would be a
+/// flood of zeros.
+#[derive(Debug)]
+struct Causes([OnceLock<Counter>; Cause::ALL.len()]);
+
+impl Default for Causes {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; Cause::ALL.len()])
+    }
 }
 
 /// An open exchange, counted until dropped.
@@ -135,7 +146,7 @@ impl Handles {
 
     fn fail(&self, cause: Cause) {
         let place = Cause::ALL.iter().position(|known| *known == cause);
-        if let Some(counter) = place.and_then(|place| self.causes.get(place)) {
+        if let Some(counter) = place.and_then(|place| self.causes.0.get(place)) {
             let make = || self.failures.handle(&[&self.route, cause.name()]);
             counter.get_or_init(make).inc();
         }

@@ -54,7 +54,13 @@ pub fn compile(
     retained: &Retained,
     state_dir: Option<&Path>,
 ) -> (Option<Compiled>, Vec<Diagnostic>) {
-    let mut compiler = Compiler { document, retained, unkept: Vec::new(), diagnostics: Vec::new() };
+    let mut compiler = Compiler {
+        document,
+        retained,
+        before: counted(previous),
+        unkept: Vec::new(),
+        diagnostics: Vec::new(),
+    };
     for name in document.names("listeners") {
         retained.number(name);
     }
@@ -76,7 +82,7 @@ pub fn compile(
             table: Table::build(&specs, &names),
             routes,
             upstreams,
-            unrouted: Arc::new(retained.routes.of("", &compiler.numbered(None))),
+            unrouted: Arc::new(compiler.counting("", None)),
         };
         Compiled { snapshot, listeners }
     });
@@ -86,6 +92,8 @@ pub fn compile(
 struct Compiler<'a> {
     document: &'a Document,
     retained: &'a Retained,
+    /// What routes count in the snapshot before, by their names.
+    before: HashMap<&'a str, &'a route::Handles>,
     /// Certificates that were made.
     unkept: Vec<Placed<Unkept>>,
     diagnostics: Vec<Diagnostic>,
@@ -249,13 +257,12 @@ impl Compiler<'_> {
                 let at = below(&below(&below(steps, "balance"), "hash"), "key");
                 self.warn(&at, Problem::new(what, remedy));
             }
-            let (states, metrics) = (&self.retained.endpoints, &self.retained.upstreams);
             let upstream = Upstream::new(
                 name.as_str().into(),
                 value.clone(),
                 security.unwrap_or_default(),
-                states.clone(),
-                metrics.clone(),
+                self.retained.endpoints.clone(),
+                &self.retained.upstreams,
             );
             upstreams.insert(name.clone(), upstream);
         }
@@ -346,7 +353,7 @@ impl Compiler<'_> {
                 Target::Redirect(_) | Target::Reply(_) => Default::default(),
             };
             let chain = Chain::new(shared.iter().cloned().chain(own).collect());
-            let metrics = self.retained.routes.of(&name, &self.numbered(Some(value)));
+            let metrics = self.counting(&name, Some(value));
             let route = Route {
                 name: name.into(),
                 captures: matcher.names().to_vec(),
@@ -505,6 +512,12 @@ impl Compiler<'_> {
         self.fail(steps, Problem::new(format!("there is no {kind} `{name}`"), remedy));
     }
 
+    /// What a route counts; exchanges that no route takes count as one without a name.
+    fn counting(&self, name: &str, route: Option<&route::Config>) -> route::Handles {
+        let before = self.before.get(name).copied();
+        self.retained.routes.of(name, &self.numbered(route), before)
+    }
+
     /// The listeners that a route serves, by number.
     fn numbered(&self, route: Option<&route::Config>) -> Vec<(u16, &str)> {
         let only = route.and_then(|route| route.matches.listener.as_ref());
@@ -514,6 +527,13 @@ impl Compiler<'_> {
             .map(|name| (self.retained.number(name), name.as_str()))
             .collect()
     }
+}
+
+/// What routes count in a snapshot, by their names.
+fn counted(snapshot: Option<&Snapshot>) -> HashMap<&str, &route::Handles> {
+    let Some(snapshot) = snapshot else { return HashMap::new() };
+    let routes = snapshot.routes.iter().map(|route| (&*route.name, &*route.metrics));
+    routes.chain([("", &*snapshot.unrouted)]).collect()
 }
 
 fn below(steps: &[Step], key: &str) -> Vec<Step> {

@@ -7,3 +7,6 @@ mod snapshot;
 pub use compile::{Compiled, Entry, compile};
 pub use retain::Retained;
 pub use snapshot::{Handle, Snapshot};
+
+#[cfg(test)]
+mod tests;

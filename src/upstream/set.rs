@@ -25,7 +25,8 @@ pub struct Upstream {
     config: Config,
     security: Security,
     states: Arc<States>,
-    metrics: Metrics,
+    /// What is counted of each endpoint of the document, whatever addresses it has.
+    counted: Vec<Arc<Handles>>,
     set: ArcSwap<Set>,
 }
 
@@ -64,10 +65,12 @@ impl Upstream {
         config: Config,
         security: Security,
         states: Arc<States>,
-        metrics: Metrics,
+        metrics: &Metrics,
     ) -> Arc<Self> {
         let set = ArcSwap::from_pointee(Set::none());
-        let upstream = Self { name, config, security, states, metrics, set };
+        let of = |member: &Member| Arc::new(metrics.of(&name, &member.url.to_string()));
+        let counted = config.endpoints.iter().map(of).collect();
+        let upstream = Self { name, config, security, states, counted, set };
         upstream.rebuild(&[]);
         Arc::new(upstream)
     }
@@ -145,10 +148,10 @@ impl Upstream {
 
     fn rebuild(&self, discovered: &[Option<Arc<Discovered>>]) {
         let mut set = Set::none();
-        for (place, member) in self.config.endpoints.iter().enumerate() {
+        let members = self.config.endpoints.iter().zip(&self.counted);
+        for (place, (member, metrics)) in members.enumerate() {
             let discovered = discovered.get(place).and_then(Option::as_ref);
             let label: Arc<str> = member.url.to_string().into();
-            let metrics = Arc::new(self.metrics.of(&self.name, &label));
             for address in addresses(&member.url, discovered) {
                 let template = Template::new(&member.url, &address, &self.config, &self.security);
                 let Some(template) = template else { continue };

@@ -133,7 +133,8 @@ async fn the_schema_knows_every_section_and_its_page_every_key() {
     let here = TempDir::new().unwrap();
     let schema = falconer(here.path(), &["schema"]).await.well();
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
-    assert_eq!(schema["required"], serde_json::json!(["listeners", "routes"]));
+    let known = falconer::config::schema()["properties"].as_object().unwrap();
+    assert!(known.keys().eq(schema["properties"].as_object().unwrap().keys()));
     let page = falconer(here.path(), &["schema", "--format", "markdown"]).await.well();
     for key in schema["properties"].as_object().unwrap().keys() {
         assert!(page.contains(&format!("`{key}`")), "{key}");

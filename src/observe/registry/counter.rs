@@ -42,4 +42,8 @@ impl Series for Counter {
         metric.set_counter(counter);
         metric
     }
+
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }

@@ -1,7 +1,7 @@
 //! All series of one name.
 
 use super::Source;
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,12 @@ struct Inner<S, const N: usize> {
     name: &'static str,
     help: &'static str,
     labels: [&'static str; N],
-    series: RwLock<BTreeMap<[Box<str>; N], S>>,
+    series: Mutex<AllSeries<S, N>>,
+}
+
+struct AllSeries<S, const N: usize> {
+    by_values: BTreeMap<[Box<str>; N], S>,
+    forget_at: usize,
 }
 
 /// What a family is made of.
@@ -24,23 +29,35 @@ pub trait Series: Clone + Default + Send + Sync + 'static {
 
     /// Its present value, without labels.
     fn metric(&self) -> Metric;
+
+    /// Whether there is a handle besides the family's own.
+    fn is_held(&self) -> bool;
 }
 
 impl<S: Series, const N: usize> Family<S, N> {
     pub(super) fn new(name: &'static str, help: &'static str, labels: &[&'static str; N]) -> Self {
-        Self(Arc::new(Inner { name, help, labels: *labels, series: RwLock::default() }))
+        let series = Mutex::new(AllSeries { by_values: BTreeMap::new(), forget_at: 0 });
+        Self(Arc::new(Inner { name, help, labels: *labels, series }))
     }
 
-    /// The series of these label values, made at zero if it is new.
+    /// The series of these label values, made at zero if it is new; it is shown as long as a
+    /// handle of it lives.
     ///
     /// It locks and allocates: call it while the document is compiled, not for a request.
     pub fn handle(&self, values: &[&str; N]) -> S {
-        self.0.series.write().entry(values.map(Box::from)).or_default().clone()
+        let mut series = self.0.series.lock();
+        // Whenever it has doubled, so that a handle costs little on average.
+        if series.by_values.len() >= series.forget_at {
+            series.forget();
+            series.forget_at = (2 * series.by_values.len()).max(64);
+        }
+        series.by_values.entry(values.map(Box::from)).or_default().clone()
     }
 
-    /// Ends a series: it is no longer shown, and handles that are left count unseen.
-    pub fn remove(&self, values: &[&str; N]) {
-        self.0.series.write().remove(&values.map(Box::from));
+    /// How many series are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.series.lock().by_values.len()
     }
 
     fn label(&self, values: &[Box<str>; N]) -> Vec<LabelPair> {
@@ -60,14 +77,22 @@ impl<S: Series, const N: usize> Source for Family<S, N> {
         family.set_name(self.0.name.to_owned());
         family.set_help(self.0.help.to_owned());
         family.set_field_type(S::TYPE);
-        let series = self.0.series.read();
+        let mut series = self.0.series.lock();
+        series.forget();
         let metric = |(values, series): (&[Box<str>; N], &S)| {
             let mut metric = series.metric();
             metric.set_label(self.label(values));
             metric
         };
-        family.set_metric(series.iter().map(metric).collect());
+        family.set_metric(series.by_values.iter().map(metric).collect());
         vec![family]
+    }
+}
+
+impl<S: Series, const N: usize> AllSeries<S, N> {
+    /// Ends the series that nobody counts any more.
+    fn forget(&mut self) {
+        self.by_values.retain(|_, series| series.is_held());
     }
 }
 

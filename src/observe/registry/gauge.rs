@@ -64,4 +64,8 @@ impl Series for Gauge {
         metric.set_gauge(gauge);
         metric
     }
+
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }

@@ -78,6 +78,10 @@ impl Series for Histogram {
         metric.set_histogram(histogram);
         metric
     }
+
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 fn seconds(micros: u64) -> f64 {

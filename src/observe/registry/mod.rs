@@ -1,8 +1,9 @@
 //! Every number of the process, by name.
 //!
 //! A room declares its families once and resolves a handle for each set of labels while the
-//! document is compiled; counting then touches only the handle. Names are written in full,
-//! `falconer_<room>_<what>_<unit>`, so that a search finds them.
+//! document is compiled; counting then touches only the handle. A series lasts as long as its
+//! handles: what a new document no longer names ends with its last exchange. Names are written in
+//! full, `falconer_<room>_<what>_<unit>`, so that a search finds them.
 
 mod counter;
 mod family;

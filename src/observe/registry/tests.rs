@@ -26,7 +26,8 @@ fn concurrent_counting_is_exact() {
 #[test]
 fn a_family_survives_whoever_asks_again() {
     let registry = Registry::new();
-    registry.counter("hits_total", "Hits.", &["route"]).handle(&["shop"]).add(2);
+    let first = registry.counter("hits_total", "Hits.", &["route"]).handle(&["shop"]);
+    first.add(2);
     registry.counter("hits_total", "Hits.", &["route"]).handle(&["shop"]).inc();
     assert_eq!(line(&registry, "hits_total{"), "hits_total{route=\"shop\"} 3");
 }
@@ -34,7 +35,8 @@ fn a_family_survives_whoever_asks_again() {
 #[test]
 fn a_name_used_for_two_things_shows_the_first() {
     let registry = Registry::new();
-    registry.counter("hits_total", "Hits.", &[]).handle(&[]).inc();
+    let hits = registry.counter("hits_total", "Hits.", &[]).handle(&[]);
+    hits.inc();
     registry.gauge("hits_total", "Hits.", &[]).handle(&[]).set(7);
     registry.counter("hits_total", "Hits.", &["route"]).handle(&["shop"]).add(9);
     assert_eq!(
@@ -44,16 +46,41 @@ fn a_name_used_for_two_things_shows_the_first() {
 }
 
 #[test]
-fn a_removed_series_is_gone_and_a_family_without_series_too() {
+fn a_series_ends_with_its_last_handle_and_a_family_with_its_last_series() {
     let registry = Registry::new();
     let family = registry.counter("hits_total", "Hits.", &["route"]);
-    let ended = family.handle(&["old"]);
-    family.handle(&["new"]).inc();
-    family.remove(&["old"]);
-    ended.inc();
+    let (old, new) = (family.handle(&["old"]), family.handle(&["new"]));
+    let in_use = old.clone();
+    drop(old);
+    in_use.inc();
+    assert_eq!(line(&registry, "hits_total{route=\"old\""), "hits_total{route=\"old\"} 1");
+    drop(in_use);
     assert!(!registry.encode().contains("old"));
-    family.remove(&["new"]);
+    assert!(registry.encode().contains("new"));
+    drop(new);
     assert_eq!(registry.encode(), "");
+}
+
+#[test]
+fn a_series_that_ended_begins_anew_at_zero() {
+    let registry = Registry::new();
+    let family = registry.histogram("took_seconds", "Time.", &["route"]);
+    family.handle(&["shop"]).observe(Duration::from_secs(1));
+    assert_eq!(registry.encode(), "");
+    let again = family.handle(&["shop"]);
+    assert_eq!(again.count(), 0);
+}
+
+#[test]
+fn series_that_nobody_shows_do_not_pile_up() {
+    let family = Registry::new().gauge("open", "Open.", &["route"]);
+    let kept = family.handle(&["kept"]);
+    kept.inc();
+    for n in 0..10_000 {
+        family.handle(&[&n.to_string()]).inc();
+    }
+    assert!(family.len() <= 64);
+    assert_eq!(family.handle(&["kept"]).value(), 1);
 }
 
 #[test]
@@ -88,7 +115,8 @@ fn a_duration_falls_into_the_first_bucket_that_holds_it() {
 #[test]
 fn label_values_are_escaped() {
     let registry = Registry::new();
-    registry.counter("hits_total", "Hits.", &["route"]).handle(&["a\"b\\c\nd"]).inc();
+    let hits = registry.counter("hits_total", "Hits.", &["route"]).handle(&["a\"b\\c\nd"]);
+    hits.inc();
     assert_eq!(line(&registry, "hits_total{"), r#"hits_total{route="a\"b\\c\nd"} 1"#);
 }
 

@@ -1,32 +1,8 @@
 //! What is counted, under which names, and by what.
 
+use crate::docs;
 use crate::support::{Edge, Gate, Origin, Reply, edge, eventually, origin, tool};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Every family of ours that always shows, with its labels, as `docs/operations.md` tells them.
-const FAMILIES: [(&str, &[&str]); 21] = [
-    ("falconer_build_info", &["commit", "version"]),
-    ("falconer_listener_accept_pauses_total", &["listener", "reason"]),
-    ("falconer_listener_connections", &["listener"]),
-    ("falconer_listener_connections_refused_total", &["limit", "listener"]),
-    ("falconer_listener_connections_total", &["listener"]),
-    ("falconer_listener_requests_refused_total", &["cause", "listener"]),
-    ("falconer_listener_tls_handshake_failures_total", &["listener"]),
-    ("falconer_listener_tls_handshakes_total", &["listener", "version"]),
-    ("falconer_observe_access_log_dropped_total", &[]),
-    ("falconer_observe_access_log_write_errors_total", &[]),
-    ("falconer_route_failures_total", &["cause", "route"]),
-    ("falconer_route_received_bytes_total", &["route"]),
-    ("falconer_route_request_duration_seconds_bucket", &["le", "route"]),
-    ("falconer_route_request_duration_seconds_count", &["route"]),
-    ("falconer_route_request_duration_seconds_sum", &["route"]),
-    ("falconer_route_requests_in_flight", &["route"]),
-    ("falconer_route_requests_total", &["class", "listener", "route"]),
-    ("falconer_route_sent_bytes_total", &["route"]),
-    ("falconer_upstream_attempts_total", &["endpoint", "upstream"]),
-    ("falconer_upstream_connections_reused_total", &["endpoint", "upstream"]),
-    ("falconer_upstream_connects_total", &["endpoint", "upstream"]),
-];
 
 /// An edge of every kind of listener and target before an origin and one that is gone.
 async fn busy(origin: &Origin, gone: &Origin) -> Edge {
@@ -71,37 +47,45 @@ async fn promtool_finds_nothing_wrong() {
     assert_eq!(served.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
 }
 
+/// The kind of a family and its labels.
+type Family = (String, BTreeSet<String>);
+
 #[tokio::test]
-async fn names_and_labels_are_the_documented_ones() {
+async fn every_family_is_documented_and_every_documented_one_is_there() {
     let app = origin().handler(|_| Reply::ok("hi")).start().await;
     let gone = origin().refusing().start().await;
     let edge = busy(&app, &gone).await;
     use_all(&edge).await;
-    let mut families = BTreeMap::<String, BTreeSet<Vec<String>>>::new();
-    for series in series(&edge).await {
-        let (name, labels) = series.split_once('{').unwrap_or((&series, ""));
-        let mut labels: Vec<_> = labels.split("\",").filter_map(|l| l.split_once('=')).collect();
-        labels.sort_unstable();
-        let labels = labels.into_iter().map(|(label, _)| label.to_owned()).collect();
-        families.entry(name.to_owned()).or_default().insert(labels);
+    let page = docs::page("docs/metrics.md");
+    let mut documented = BTreeMap::<String, Family>::new();
+    for row in docs::rows(&page) {
+        let [names, kind, labels, what] = row[..] else { panic!("{row:?}") };
+        assert!(!what.is_empty(), "{names}");
+        let labels: BTreeSet<_> = docs::code(labels).map(str::to_owned).collect();
+        let families =
+            docs::code(names).map(|name| (name.to_owned(), (kind.into(), labels.clone())));
+        documented.extend(families);
     }
-    let documented = FAMILIES
-        .into_iter()
-        .chain([("falconer_upstream_failures_total", &["cause", "endpoint", "upstream"][..])]);
-    for (name, labels) in documented {
-        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
-        assert_eq!(families.remove(name), Some([labels].into()), "{name}");
+    assert_eq!(families(&edge.metrics().await), documented);
+}
+
+/// The families of a scrape; what every histogram has is not told.
+fn families(metrics: &str) -> BTreeMap<String, Family> {
+    let mut families = BTreeMap::<String, Family>::new();
+    let mut current = String::new();
+    for line in metrics.lines() {
+        if let Some(told) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = told.split_once(' ').unwrap();
+            current = name.to_owned();
+            families.insert(current.clone(), (kind.to_owned(), BTreeSet::new()));
+        } else if !line.starts_with('#') {
+            let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+            let names = labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0));
+            let known = &mut families.get_mut(&current).expect("its type stands above it").1;
+            known.extend(names.filter(|name| *name != "le").map(str::to_owned));
+        }
     }
-    let others: Vec<_> = families.keys().filter(|name| !name.starts_with("process_")).collect();
-    assert!(others.is_empty(), "nobody documented {others:?}");
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
-    let docs = std::fs::read_to_string(docs).unwrap();
-    for (name, _) in FAMILIES {
-        let name = name.trim_end_matches("_bucket").trim_end_matches("_count");
-        let name = name.trim_end_matches("_sum").trim_end_matches("_total");
-        let tail = name.split('_').skip(2).collect::<Vec<_>>().join("_");
-        assert!(docs.contains(name) || docs.contains(&format!("..._{tail}")), "{name}");
-    }
+    families
 }
 
 /// The names of all series, with their labels and without their values.

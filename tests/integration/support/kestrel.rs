@@ -52,7 +52,8 @@ pub struct Kestrel {
 pub struct Way {
     /// `HTTP/1.1` or `HTTP/2`, as the application calls it.
     pub protocol: &'static str,
-    address: &'static str,
+    /// Where it listens.
+    pub address: &'static str,
 }
 
 impl fmt::Display for Way {

@@ -1,5 +1,8 @@
-use super::super::Discovered;
+use super::super::{Discovered, Names};
 use super::*;
+use crate::observe::Registry;
+use crate::upstream::{Follows, Metrics, Security, Tried, Upstream};
+use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -209,4 +212,42 @@ async fn a_server_that_says_nothing_is_a_failure() {
     let dns = Dns { hosts: "/nonexistent".into(), ..Dns::asking(silent.local_addr().unwrap()) };
     let answer = timeout(Duration::from_secs(60), dns.lookup("shop.example")).await;
     assert!(answer.expect("it gives up by itself").is_err());
+}
+
+#[tokio::test]
+async fn an_upstream_counts_on_by_its_name_whatever_addresses_that_has() {
+    let mut server =
+        Server::start(Zone { v4: vec![[10, 0, 0, 1]], ttl: 1, ..Zone::default() }).await;
+    let registry = Registry::new();
+    let config = json!({ "endpoints": ["http://shop.internal:8080"] });
+    let config = serde_json::from_value(config).unwrap();
+    let metrics = Metrics::new(&registry);
+    let upstream =
+        Upstream::new("shop".into(), config, Security::default(), Arc::default(), &metrics);
+    upstream.follow(&Names::new(Arc::new(server.dns()))).await;
+    let address = || {
+        let timeouts = upstream.timeouts();
+        let picked = upstream.pick(&mut Tried::new(), "", timeouts, Follows::Nothing);
+        picked.map(|picked| picked.endpoint().address().to_string()).unwrap_or_default()
+    };
+    assert_eq!(address(), "10.0.0.1:8080");
+
+    server.change(|zone| zone.v4 = vec![[10, 0, 0, 2]]);
+    let mut picks = 1;
+    timeout(PATIENCE, async {
+        loop {
+            picks += 1;
+            if address() == "10.0.0.2:8080" {
+                return;
+            }
+            server.asked_again(1).await;
+        }
+    })
+    .await
+    .expect("the new address");
+    let shown = registry.encode();
+    let attempts = "falconer_upstream_attempts_total{upstream=\"shop\",\
+                    endpoint=\"http://shop.internal:8080\"}";
+    assert!(shown.contains(&format!("{attempts} {picks}\n")), "{shown}");
+    assert!(!shown.contains("10.0.0."), "{shown}");
 }
