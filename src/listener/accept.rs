@@ -251,7 +251,7 @@ where
         read = in_time(listener.handshake_timeout, reading) => read.unwrap_or(Err(Lack::Late)),
         () = listener.grace_over() => return,
     };
-    let Some(ends) = listener.introduced(own, read, &mut taken) else { return };
+    let Some((ends, taken)) = listener.introduced(own, read, &taken) else { return };
     let Some(visit) = visit(&listener, ends.peer) else { return };
     held.visit = visit;
     begin(listener, stream, ends, taken, held);

@@ -143,22 +143,22 @@ impl<A> Listener<A> {
         }
     }
 
-    /// The addresses of a connection on which a header was expected; `None` if it is to be closed.
-    /// What is left of `taken` belongs to what follows.
+    /// The addresses of a connection on which a header was expected, and what of `taken` belongs to
+    /// what follows; `None` if it is to be closed.
     pub(super) fn introduced(
         &self,
         own: Ends,
         read: Result<Header, Lack>,
-        taken: &mut BytesMut,
-    ) -> Option<Ends> {
+        taken: &[u8],
+    ) -> Option<(Ends, BytesMut)> {
         let may_lack = self.proxy_protocol == ProxyProtocol::Accept;
         match read {
             Ok(header) => {
                 self.metrics.count_header(taken);
-                taken.clear();
-                Some(own.told(header))
+                Some((own.told(header), BytesMut::new()))
             }
-            Err(Lack::Fault(Fault::Absent)) if may_lack => Some(own),
+            // Nearly always nothing, which needs no room.
+            Err(Lack::Fault(Fault::Absent)) if may_lack => Some((own, taken.into())),
             // Somebody who only looks whether the port is open.
             Err(Lack::Ended) if taken.is_empty() => None,
             Err(Lack::Late) if taken.is_empty() && may_lack => None,

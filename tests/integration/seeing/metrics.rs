@@ -4,12 +4,14 @@ use crate::support::{Edge, Gate, Origin, Reply, edge, eventually, origin, tool};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every family of ours that always shows, with its labels, as `docs/operations.md` tells them.
-const FAMILIES: [(&str, &[&str]); 21] = [
+const FAMILIES: [(&str, &[&str]); 23] = [
     ("falconer_build_info", &["commit", "version"]),
     ("falconer_listener_accept_pauses_total", &["listener", "reason"]),
     ("falconer_listener_connections", &["listener"]),
     ("falconer_listener_connections_refused_total", &["limit", "listener"]),
     ("falconer_listener_connections_total", &["listener"]),
+    ("falconer_listener_proxy_headers_refused_total", &["cause", "listener"]),
+    ("falconer_listener_proxy_headers_total", &["listener", "version"]),
     ("falconer_listener_requests_refused_total", &["cause", "listener"]),
     ("falconer_listener_tls_handshake_failures_total", &["listener"]),
     ("falconer_listener_tls_handshakes_total", &["listener", "version"]),
