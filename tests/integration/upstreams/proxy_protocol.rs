@@ -125,6 +125,8 @@ async fn a_client_without_an_address_is_told_as_such_and_shares_with_nobody() {
             }
             assert_eq!(app.connections(), 4, "{version}, {protocol}");
             assert!(app.requests().iter().all(|one| told(&one.proxy_header) == word));
+            // Nor is one kept for nobody.
+            app.until("the end of every connection", |seen| seen.open == 0).await;
         }
     }
 }
