@@ -1,8 +1,10 @@
 //! The accept manager: takes connections from bound sockets and gives each a task.
 
+use super::body::Framing;
 use super::drain::Open;
 use super::gate::{Room, Visit};
 use super::idle::Table;
+use super::proxy_protocol::{self, Ends, Lack, Look};
 use super::running::Listener;
 use super::socket::Bound;
 use super::transport::Transport;
@@ -11,6 +13,7 @@ use super::{h1, h2};
 use crate::exchange::{Arrival, Connection, Tls};
 use crate::observe::{Gauge, log::Throttle};
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::apps::HttpServerApp;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
@@ -111,7 +114,7 @@ where
 
 /// A socket that accepts streams.
 trait Accept: Send + Sync + 'static {
-    type Stream: Transport + AsRawFd;
+    type Stream: Transport + Look + AsRawFd;
 
     fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
 }
@@ -189,7 +192,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Everything that a connection holds as long as it is open.
 struct Held {
     _room: Room,
-    _visit: Option<Visit>,
+    visit: Option<Visit>,
     _open: Open,
     counted: Gauge,
 }
@@ -203,33 +206,77 @@ impl Drop for Held {
 fn admit<A, S>(listener: &Arc<Listener<A>>, stream: S, peer: Option<SocketAddr>, room: Room)
 where
     A: HttpServerApp + Send + Sync + 'static,
-    S: Transport + AsRawFd,
+    S: Transport + Look + AsRawFd,
 {
-    let ip = peer.map(|p| p.ip().to_canonical());
-    let counted = ip.filter(|ip| !listener.entrance.trusted_proxies.contains(*ip));
-    let Some(visit) = counted.map_or(Some(None), |ip| listener.gate.visit(ip)) else {
-        listener.metrics.per_client.inc();
-        return;
-    };
+    let expects_header = listener.expects_header(peer);
+    // Before the header the client is not known.
+    let visit = if expects_header { Some(None) } else { visit(listener, peer) };
+    let Some(visit) = visit else { return };
     listener.metrics.accepted.inc();
     listener.metrics.open.inc();
     let held = Held {
         _room: room,
-        _visit: visit,
+        visit,
         _open: listener.drain.open_connection(),
         counted: listener.metrics.open.clone(),
     };
-    let listener = listener.clone();
-    if listener.tls.is_some() {
-        tokio::spawn(shake(listener, stream, peer, held));
+    let (listener, own) = (listener.clone(), Ends { peer, local: stream.local() });
+    if expects_header {
+        tokio::spawn(introduce(listener, stream, own, held));
     } else {
-        let connection = connection(&listener, &stream, peer, None);
-        tokio::spawn(serve(listener, stream, connection, false, held));
+        begin(listener, stream, own, BytesMut::new(), held);
+    }
+}
+
+/// Counts a connection of a client that is no trusted proxy; `None` if it has too many.
+fn visit<A>(listener: &Listener<A>, peer: Option<SocketAddr>) -> Option<Option<Visit>> {
+    let ip = peer.map(|p| p.ip().to_canonical());
+    let counted = ip.filter(|ip| !listener.entrance.trusted_proxies.contains(*ip));
+    let visit = counted.map_or(Some(None), |ip| listener.gate.visit(ip));
+    if visit.is_none() {
+        listener.metrics.per_client.inc();
+    }
+    visit
+}
+
+/// Reads the PROXY header, in a task that ends with it: its buffer does too.
+async fn introduce<A, S>(listener: Arc<Listener<A>>, mut stream: S, own: Ends, mut held: Held)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport + Look + AsRawFd,
+{
+    let mut taken = BytesMut::new();
+    let reading = proxy_protocol::read(&mut stream, &mut taken);
+    let read = tokio::select! {
+        read = in_time(listener.handshake_timeout, reading) => read.unwrap_or(Err(Lack::Late)),
+        () = listener.grace_over() => return,
+    };
+    let Some((ends, taken)) = listener.introduced(own, read, &taken) else { return };
+    let Some(visit) = visit(&listener, ends.peer) else { return };
+    held.visit = visit;
+    begin(listener, stream, ends, taken, held);
+}
+
+/// Begins to serve a connection; `taken` was read of it already.
+fn begin<A, S>(listener: Arc<Listener<A>>, stream: S, ends: Ends, taken: BytesMut, held: Held)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    S: Transport + AsRawFd,
+{
+    if listener.tls.is_none() {
+        let mut wire = wire(&listener, stream, ends, None);
+        wire.begin(Framing::Length(0), taken);
+        serve(listener, wire, false, held);
+    } else if taken.is_empty() {
+        tokio::spawn(shake(listener, stream, ends, held));
+    } else {
+        // What begins as a PROXY header does is no TLS.
+        listener.metrics.handshake_failures.inc();
     }
 }
 
 /// The TLS handshake, in a task that ends with it: its future is large.
-async fn shake<A, S>(listener: Arc<Listener<A>>, stream: S, peer: Option<SocketAddr>, held: Held)
+async fn shake<A, S>(listener: Arc<Listener<A>>, stream: S, ends: Ends, held: Held)
 where
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport + AsRawFd,
@@ -258,8 +305,11 @@ where
     let counter =
         if tls.version == "TLSv1.3" { &listener.metrics.tls13 } else { &listener.metrics.tls12 };
     counter.inc();
-    let connection = connection(&listener, &stream, peer, Some(tls));
-    tokio::spawn(serve(listener, stream, connection, is_h2, held));
+    let mut wire = wire(&listener, stream, ends, Some(tls));
+    if is_h2 {
+        wire.begin_h2(BytesMut::new());
+    }
+    serve(listener, wire, is_h2, held);
 }
 
 fn facts(session: &rustls::ServerConnection) -> Tls {
@@ -276,39 +326,30 @@ fn facts(session: &rustls::ServerConnection) -> Tls {
     }
 }
 
-fn connection<A>(
-    listener: &Listener<A>,
-    stream: &impl Transport,
-    peer: Option<SocketAddr>,
-    tls: Option<Tls>,
-) -> Arc<Connection> {
-    let (entrance, local) = (listener.entrance.clone(), stream.local());
-    Arc::new(Connection::new(entrance, peer, local, tls))
+fn wire<A, S>(listener: &Listener<A>, stream: S, ends: Ends, tls: Option<Tls>) -> Box<Wire<S>>
+where
+    S: Transport,
+{
+    let connection = Connection::new(listener.entrance.clone(), ends.peer, ends.local, tls);
+    let arrival = Arrival::new(Arc::new(connection), listener.drain.watch());
+    let slot = listener.idle.enter(stream.descriptor());
+    Wire::new(stream, arrival, slot)
 }
 
-async fn serve<A, S>(
-    listener: Arc<Listener<A>>,
-    stream: S,
-    connection: Arc<Connection>,
-    is_h2: bool,
-    _held: Held,
-) where
+/// Serves a connection in a task of its own.
+fn serve<A, S>(listener: Arc<Listener<A>>, wire: Box<Wire<S>>, is_h2: bool, held: Held)
+where
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport,
 {
-    let arrival = Arrival::new(connection, listener.drain.watch());
-    let slot = listener.idle.enter(stream.descriptor());
-    let mut wire = Wire::new(stream, arrival, slot);
-    let h2 = if is_h2 {
-        wire.begin_h2(bytes::BytesMut::new());
-        Some(wire)
-    } else {
-        h1::serve(&listener, wire).await
-    };
-    if let Some(wire) = h2 {
-        // Boxed: most connections are HTTP/1 and must not keep room for it.
-        Box::pin(h2::serve(&listener, wire)).await;
-    }
+    tokio::spawn(async move {
+        let h2 = if is_h2 { Some(wire) } else { h1::serve(&listener, wire).await };
+        if let Some(wire) = h2 {
+            // Boxed: most connections are HTTP/1 and must not keep room for it.
+            Box::pin(h2::serve(&listener, wire)).await;
+        }
+        drop(held);
+    });
 }
 
 /// What a future gives within a time; `None` if it takes longer.

@@ -1,6 +1,7 @@
 //! `listeners:` in the document.
 
 use super::address::Address;
+use super::proxy_protocol::ProxyProtocol;
 use crate::exchange::{self, ClientAddress};
 use crate::net::cidr::Cidr;
 use crate::value::{ByteRate, Duration, FieldName, Limit, OneOrMany, Size};
@@ -20,7 +21,12 @@ pub struct Config {
     /// Versions of HTTP to speak. Default: `[h1, h2]` with TLS, `[h1]` in clear text. Naming `h2`
     /// on clear text adds HTTP/2 by prior knowledge.
     pub protocols: Option<Vec<Protocol>>,
-    /// Peers whose forwarded fields are believed, such as `[10.0.0.0/8]`. Default: none.
+    /// Whether connections begin with a PROXY header, of version 1 or 2, that tells who the client
+    /// is. Default: `off`.
+    #[serde(default)]
+    pub proxy_protocol: ProxyProtocol,
+    /// Peers whose forwarded fields and PROXY headers are believed, such as `[10.0.0.0/8]`.
+    /// Default: none.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,
     /// The one field that is read from a trusted proxy. Default: `x_forwarded_for`.
@@ -93,7 +99,7 @@ pub struct Limits {
     /// Connections at once from one address; trusted proxies are exempt. Default: `500`.
     #[schemars(extend("minimum" = 1))]
     pub connections_per_client: Limit<u64>,
-    /// For the TLS handshake and the HTTP/2 preface. Default: `10s`.
+    /// For the PROXY header, the TLS handshake and the HTTP/2 preface, each. Default: `10s`.
     pub handshake_timeout: Limit<Duration>,
     /// For the whole request head. Default: `15s`.
     pub header_timeout: Limit<Duration>,
@@ -152,6 +158,7 @@ impl Config {
             address: OneOrMany(Vec::new()),
             tls: None,
             protocols: None,
+            proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: Vec::new(),
             client_address: ClientField::default(),
             limits: Limits::default(),

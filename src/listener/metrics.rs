@@ -1,5 +1,6 @@
 //! What listeners count.
 
+use super::proxy_protocol::Lack;
 use crate::exchange::Cause;
 use crate::observe::{Counter, CounterFamily, Gauge, GaugeFamily, Registry};
 
@@ -12,6 +13,8 @@ pub struct Metrics {
     paused: CounterFamily<2>,
     handshakes: CounterFamily<2>,
     handshake_failures: CounterFamily<1>,
+    headers: CounterFamily<2>,
+    headers_refused: CounterFamily<2>,
     refused: CounterFamily<2>,
 }
 
@@ -49,6 +52,16 @@ impl Metrics {
                 "TLS handshakes that failed or took too long.",
                 &["listener"],
             ),
+            headers: registry.counter(
+                "falconer_listener_proxy_headers_total",
+                "PROXY headers believed, by version.",
+                &["listener", "version"],
+            ),
+            headers_refused: registry.counter(
+                "falconer_listener_proxy_headers_refused_total",
+                "Connections closed because of their PROXY header or the lack of one, by cause.",
+                &["listener", "cause"],
+            ),
             refused: registry.counter(
                 "falconer_listener_requests_refused_total",
                 "Requests refused before routing, by cause.",
@@ -68,6 +81,9 @@ impl Metrics {
             tls12: self.handshakes.handle(&[listener, "TLSv1.2"]),
             tls13: self.handshakes.handle(&[listener, "TLSv1.3"]),
             handshake_failures: self.handshake_failures.handle(&[listener]),
+            headers: ["v1", "v2"].map(|version| self.headers.handle(&[listener, version])),
+            headers_refused: Lack::CAUSES
+                .map(|cause| (cause, self.headers_refused.handle(&[listener, cause]))),
             refused: Cause::ALL
                 .iter()
                 .filter(|cause| cause.status().as_u16() < 500 || is_protocol(**cause))
@@ -92,10 +108,26 @@ pub(super) struct Handles {
     pub(super) tls12: Counter,
     pub(super) tls13: Counter,
     pub(super) handshake_failures: Counter,
+    headers: [Counter; 2],
+    headers_refused: [(&'static str, Counter); 5],
     refused: Vec<(Cause, Counter)>,
 }
 
 impl Handles {
+    /// Counts a PROXY header.
+    pub(super) fn count_header(&self, header: &[u8]) {
+        let [v1, v2] = &self.headers;
+        let version = if header.starts_with(b"PROXY") { v1 } else { v2 };
+        version.inc();
+    }
+
+    /// Counts a connection that was closed because of its PROXY header.
+    pub(super) fn count_header_refused(&self, cause: &str) {
+        if let Some((_, counter)) = self.headers_refused.iter().find(|(known, _)| *known == cause) {
+            counter.inc();
+        }
+    }
+
     /// Counts a request refused before routing.
     pub(super) fn count_refused(&self, cause: Cause) {
         if let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == cause) {

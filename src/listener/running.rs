@@ -5,6 +5,7 @@ use super::drain::Drain;
 use super::gate::Gate;
 use super::idle::Table;
 use super::metrics::{Handles, Metrics};
+use super::proxy_protocol::ProxyProtocol;
 use super::refusal::Refusal;
 use crate::exchange::{Cause, Connection, Entrance};
 use crate::observe::access;
@@ -35,6 +36,7 @@ pub struct Listener<A> {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) speaks_h1: bool,
     pub(super) speaks_h2: bool,
+    pub(super) proxy_protocol: ProxyProtocol,
     pub(super) handshake_timeout: Option<Duration>,
     pub(super) keep_alive: Option<Duration>,
     pub(super) idle_grace: Duration,
@@ -63,6 +65,7 @@ impl<A> Listener<A> {
             tls: tls.map(TlsAcceptor::from),
             speaks_h1: protocols.contains(&Protocol::H1),
             speaks_h2: protocols.contains(&Protocol::H2),
+            proxy_protocol: config.proxy_protocol,
             handshake_timeout: limits.handshake_timeout.on().map(|d| d.0),
             keep_alive: limits.keep_alive.on().map(|d| d.0),
             idle_grace: shared.idle_grace,

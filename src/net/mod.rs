@@ -3,6 +3,7 @@
 pub mod cidr;
 pub mod forwarded;
 pub mod hop;
+pub mod proxy_protocol;
 pub mod uri;
 pub mod via;
 

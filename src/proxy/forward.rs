@@ -25,11 +25,13 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
     let follows = follows(session, ctx);
     let key = upstream.key().map(|key| key_of(session, ctx, key)).unwrap_or_default();
-    let Some(picked) = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows) else {
+    let Some(mut picked) = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows) else {
         // If there was one, the failure of the last attempt tells more than that none is left.
         let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
         return Err(ctx.fail(cause));
     };
+    let Some((connection, accepted, _)) = parts(ctx) else { return Err(ctx.fail(Cause::Internal)) };
+    upstream.announce(&mut picked, connection, &accepted.client);
     ctx.cause = None;
     ctx.attempts += 1;
     // The body begins anew, on another way.

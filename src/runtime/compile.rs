@@ -6,7 +6,7 @@ use crate::config::{Document, Placed, Step, nearest};
 use crate::exchange::{Entrance, Limits};
 use crate::expr::Variable;
 use crate::filter::{Chain, Filter};
-use crate::listener::{self, Address, MinVersion, Protocol};
+use crate::listener::{self, Address, MinVersion, Protocol, ProxyProtocol};
 use crate::net::CidrSet;
 use crate::observe::access;
 use crate::route::table::{Spec, shadowed};
@@ -178,6 +178,11 @@ impl Compiler<'_> {
                     &below(steps, "protocols"),
                     Problem::new("no protocol is spoken", remedy),
                 );
+            }
+            if value.proxy_protocol == ProxyProtocol::Accept && value.trusted_proxies.is_empty() {
+                let what = "no PROXY header is believed: `trusted_proxies` names nobody";
+                let remedy = "name the proxies there, or write `require`";
+                self.warn(&below(steps, "proxy_protocol"), Problem::new(what, remedy));
             }
             let limits = value.limits.of_request();
             let entrance = Arc::new(Entrance {

@@ -1,5 +1,6 @@
 //! `upstreams:` in the document.
 
+use super::proxy_protocol::ProxyProtocol;
 use super::tls::Sni;
 use super::url::Url;
 use crate::expr::Template;
@@ -26,6 +27,10 @@ pub struct Config {
     pub host: Host,
     /// Whether `Forwarded` (RFC 7239) goes upstream besides `X-Forwarded-*`. Default: `off`.
     pub forwarded: Option<Switch>,
+    /// Whether connections to endpoints begin with a PROXY header that tells who the client is.
+    /// A connection then serves one client only. Default: `off`.
+    #[serde(default)]
+    pub proxy_protocol: ProxyProtocol,
     /// Which endpoint an attempt goes to. Default: `round_robin`.
     #[serde(default)]
     pub balance: Balance,

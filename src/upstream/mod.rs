@@ -2,10 +2,12 @@
 
 mod balance;
 mod config;
+mod connect;
 mod discover;
 mod endpoint;
 mod metrics;
 mod peer;
+mod proxy_protocol;
 mod request;
 mod set;
 mod tls;

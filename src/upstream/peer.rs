@@ -1,9 +1,9 @@
 //! An endpoint plus how to connect to it, as the engine wants it.
 
 use super::config::{self, Protocol, Timeouts};
+use super::connect::Connector;
 use super::endpoint::{Address, Endpoint, KeepAlive};
 use super::tls::Security;
-use super::tunnel;
 use super::url::Url;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::ext::TcpKeepalive;
@@ -102,7 +102,7 @@ impl Template {
         options.idle_timeout = Some(idle(endpoint, self.keep_alive.idle.0));
         if is_upgrade {
             options.alpn = ALPN::H1;
-            options.custom_l4 = Some(Arc::new(tunnel::Connector));
+            options.custom_l4 = Some(Arc::new(Connector::new(Vec::new(), true)));
             // The pool knows connections by their descriptors, which this one hides from it.
             options.idle_timeout = Some(Duration::ZERO);
         }

@@ -6,9 +6,10 @@ use super::discover::{Discovered, Names};
 use super::endpoint::{Address, Endpoint, InFlight, States};
 use super::metrics::{Handles, Metrics};
 use super::peer::{Follows, Template};
+use super::proxy_protocol;
 use super::tls::Security;
 use super::url::{Host, Url};
-use crate::exchange::Cause;
+use crate::exchange::{Cause, Client, Connection};
 use crate::expr;
 use crate::value::Switch;
 use arc_swap::ArcSwap;
@@ -125,6 +126,15 @@ impl Upstream {
             authority: reached.authority.clone(),
             metrics: reached.metrics.clone(),
         })
+    }
+
+    /// Has a connection to a picked endpoint begin with a PROXY header, if the document says so.
+    pub fn announce(&self, picked: &mut Picked, connection: &Connection, client: &Client) {
+        if let (Some(version), Some(peer)) =
+            (self.config.proxy_protocol.version(), &mut picked.peer)
+        {
+            proxy_protocol::announce(peer, version, proxy_protocol::ends(connection, client));
+        }
     }
 
     /// Learns the addresses of names and follows their changes as long as the upstream lives.

@@ -6,55 +6,30 @@
 //! after a write yields, and the channel is looked at.
 
 use crate::exchange::Arrival;
-use async_trait::async_trait;
-use pingora::connectors::L4Connect;
 use pingora::protocols::l4::ext;
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use pingora::{Error, ErrorType, Result};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Makes the connections of upgrades.
-#[derive(Debug)]
-pub(super) struct Connector;
-
-#[async_trait]
-impl L4Connect for Connector {
-    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let socket: Box<dyn VirtualSocket> = match address {
-            SocketAddr::Inet(address) => {
-                let io = ext::connect(address, None).await?;
-                show(io.as_fd());
-                Box::new(Socket::new(io))
-            }
-            SocketAddr::Unix(address) => {
-                let path = address.as_pathname();
-                let path = path.ok_or_else(|| Error::new(ErrorType::ConnectError))?;
-                let io = ext::connect_uds(path).await?;
-                show(io.as_fd());
-                Box::new(Socket::new(io))
-            }
-        };
-        Ok(Stream::from(VirtualSocketStream::new(socket)))
-    }
-}
-
-/// Shows the exchange the way of its tunnel: the engine will not know the number of the socket.
-fn show(socket: BorrowedFd<'_>) {
+/// A connection for an upgrade. Shows the exchange its way: the engine will not know its number.
+pub(super) fn stream<S: AsFd>(io: S) -> Stream
+where
+    Socket<S>: VirtualSocket + 'static,
+{
     if let Some(arrival) = Arrival::current() {
-        arrival.uplink.by_socket(socket);
+        arrival.uplink.by_socket(io.as_fd());
     }
+    Stream::from(VirtualSocketStream::new(Box::new(Socket::new(io))))
 }
 
 /// A socket whose first read after a write yields.
 #[derive(Debug)]
-struct Socket<S> {
+pub(super) struct Socket<S> {
     io: S,
     has_written: bool,
 }

@@ -4,6 +4,7 @@ mod balance;
 mod connections;
 mod keep_alive;
 mod names;
+mod proxy_protocol;
 mod silence;
 mod timeouts;
 mod tls;

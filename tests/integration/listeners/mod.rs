@@ -4,4 +4,5 @@ mod addresses;
 mod exchanges;
 mod limits;
 mod protocols;
+mod proxy_protocol;
 mod tls;

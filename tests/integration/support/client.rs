@@ -10,14 +10,20 @@ use super::within;
 use bytes::Bytes;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
+
+/// Long enough for what was sent before to be read by itself.
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// Where requests go, and how.
 #[derive(Clone)]
 pub struct Client {
     address: String,
     own: Option<IpAddr>,
+    first: Vec<Vec<u8>>,
     tls: Option<Tls>,
     pub(super) h2: bool,
 }
@@ -29,13 +35,24 @@ impl Client {
         let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
         // What listens on every address is reached on loopback.
         let address = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-        let client = Self { address, own: None, tls: None, h2: false };
+        let client = Self { address, own: None, first: Vec::new(), tls: None, h2: false };
         if url.starts_with("https://") { client.tls() } else { client }
     }
 
     /// Connects from this address; all of 127.0.0.0/8 are ours.
     pub fn from(mut self, own: [u8; 4]) -> Self {
         self.own = Some(own.into());
+        self
+    }
+
+    /// Sends these bytes before everything else, even TLS.
+    pub fn after(self, first: impl Into<Vec<u8>>) -> Self {
+        self.after_parts([first.into()])
+    }
+
+    /// The same in parts, with a pause between them.
+    pub fn after_parts(mut self, parts: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.first = parts.into_iter().collect();
         self
     }
 
@@ -130,7 +147,7 @@ impl Client {
     /// The connection itself, after the TLS handshake.
     pub async fn connect(&self) -> std::io::Result<(Stream, Option<Agreed>)> {
         within("a connection", async {
-            let io: Stream = match self.address.strip_prefix("unix:") {
+            let mut io: Stream = match self.address.strip_prefix("unix:") {
                 Some(path) => Box::new(UnixStream::connect(path).await?),
                 None => {
                     let io = match self.own {
@@ -145,6 +162,12 @@ impl Client {
                     Box::new(io)
                 }
             };
+            for (n, part) in self.first.iter().enumerate() {
+                if n > 0 {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                io.write_all(part).await?;
+            }
             let Some(mut tls) = self.tls.clone() else { return Ok((io, None)) };
             if tls.alpn.is_empty() {
                 tls.alpn.push(if self.h2 { "h2" } else { "http/1.1" });

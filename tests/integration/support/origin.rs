@@ -36,6 +36,7 @@ pub fn origin() -> Builder {
         conduct: Conduct::Serve,
         security: None,
         h2c: false,
+        introduced: false,
     }
 }
 
@@ -48,6 +49,7 @@ pub struct Builder {
     conduct: Conduct,
     security: Option<tls::Security>,
     h2c: bool,
+    introduced: bool,
 }
 
 enum Place {
@@ -152,6 +154,12 @@ impl Builder {
         self
     }
 
+    /// Wants a PROXY header at the beginning of every connection.
+    pub fn introduced(mut self) -> Self {
+        self.introduced = true;
+        self
+    }
+
     /// Speaks TLS, with HTTP/2 and HTTP/1 by ALPN.
     pub fn tls(self, certificate: &Certificate) -> Self {
         self.tls_with(certificate, &["h2", "http/1.1"])
@@ -205,6 +213,8 @@ impl Builder {
             acceptor: self.security.as_ref().map(tls::acceptor),
             hello: Hello::default(),
             h2c: self.h2c,
+            introduced: self.introduced,
+            header: Bytes::new(),
         };
         let mut held = None;
         let (endpoint, task) = match self.place {

@@ -25,6 +25,8 @@ pub struct Seen {
 pub struct Received {
     /// The number of its connection, from 1.
     pub connection: usize,
+    /// The PROXY header of its connection.
+    pub proxy_header: Bytes,
     /// What was said in the TLS handshake of its connection.
     pub hello: Hello,
     /// Exactly the bytes of the head, on HTTP/1.

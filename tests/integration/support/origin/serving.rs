@@ -2,9 +2,11 @@
 
 use super::seen::{Received, Record, Seen};
 use super::{Conduct, Script, h1, h2};
+use crate::support::proxy_protocol;
 use crate::support::reply::Reply;
 use crate::support::tls::Hello;
 use crate::support::wire::Stream;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,12 +22,15 @@ pub(super) struct Serving {
     pub(super) seen: Arc<watch::Sender<Seen>>,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) h2c: bool,
+    pub(super) introduced: bool,
+    /// The PROXY header of the one connection that this copy serves.
+    pub(super) header: Bytes,
     /// Of the one connection that this copy serves.
     pub(super) hello: Hello,
 }
 
 impl Serving {
-    async fn connection(mut self, io: Stream, socket: Option<std::net::TcpStream>) {
+    async fn connection(mut self, mut io: Stream, socket: Option<std::net::TcpStream>) {
         let mut number = 0;
         self.seen.send_modify(|seen| {
             seen.connections += 1;
@@ -33,6 +38,10 @@ impl Serving {
             number = seen.connections;
         });
         let _open = Open(Arc::clone(&self.seen));
+        if self.introduced {
+            let Ok(header) = proxy_protocol::read(&mut io).await else { return };
+            self.header = header;
+        }
         let (io, h2): (Stream, bool) = match &self.acceptor {
             None => (io, self.h2c),
             Some(acceptor) => {
@@ -57,7 +66,8 @@ impl Serving {
     }
 
     pub(super) fn begin(&self, request: Received) -> Record {
-        Record::begin(&self.seen, Received { hello: self.hello.clone(), ..request })
+        let (hello, proxy_header) = (self.hello.clone(), self.header.clone());
+        Record::begin(&self.seen, Received { hello, proxy_header, ..request })
     }
 
     pub(super) async fn before_body(&self) {
