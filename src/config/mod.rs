@@ -14,6 +14,7 @@ mod reference;
 mod scalar;
 mod schema;
 mod server;
+mod show;
 mod source;
 mod substitute;
 mod suggest;
