@@ -171,7 +171,7 @@ where
 }
 
 /// Room for a connection; until there is some, the others stay in the socket's queue.
-async fn room<A>(listener: &Listener<A>) -> Room {
+pub(super) async fn room<A>(listener: &Listener<A>) -> Room {
     match listener.gate.try_enter() {
         Some(room) => room,
         None => {
@@ -187,11 +187,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Everything that a connection holds as long as it is open.
-struct Held {
+pub(super) struct Held {
     _room: Room,
     _visit: Option<Visit>,
     _open: Open,
     counted: Gauge,
+}
+
+impl Held {
+    /// Counts a connection as open.
+    pub(super) fn new<A>(listener: &Listener<A>, room: Room, visit: Option<Visit>) -> Self {
+        listener.metrics.open.inc();
+        let (open, counted) = (listener.drain.open_connection(), listener.metrics.open.clone());
+        Self { _room: room, _visit: visit, _open: open, counted }
+    }
 }
 
 impl Drop for Held {
@@ -212,13 +221,7 @@ where
         return;
     };
     listener.metrics.accepted.inc();
-    listener.metrics.open.inc();
-    let held = Held {
-        _room: room,
-        _visit: visit,
-        _open: listener.drain.open_connection(),
-        counted: listener.metrics.open.clone(),
-    };
+    let held = Held::new(listener, room, visit);
     let listener = listener.clone();
     if listener.tls.is_some() {
         tokio::spawn(shake(listener, stream, peer, held));
@@ -286,7 +289,7 @@ fn connection<A>(
     Arc::new(Connection::new(entrance, peer, local, tls))
 }
 
-async fn serve<A, S>(
+pub(super) async fn serve<A, S>(
     listener: Arc<Listener<A>>,
     stream: S,
     connection: Arc<Connection>,

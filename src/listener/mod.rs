@@ -14,6 +14,7 @@ mod head;
 mod idle;
 mod metrics;
 mod refusal;
+mod rehearse;
 mod running;
 mod socket;
 mod stream;
