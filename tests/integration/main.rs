@@ -14,6 +14,7 @@ mod conformance;
 mod cost;
 mod docs;
 mod ending;
+mod explain;
 mod failures;
 mod filters;
 mod golden;
