@@ -2,6 +2,7 @@
 
 mod check;
 pub mod demo;
+mod explain;
 mod proxy;
 mod report;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     Run(run::Args),
     /// Read a document and every file it names, say what is wrong, and bind nothing.
     Check(run::Args),
+    /// Say what becomes of one request: which route takes it, and what an endpoint gets.
+    Explain(explain::Args),
     /// Run an edge before one application, without a document.
     Proxy(proxy::Args),
     /// Run a sample application to try things with.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Demo(args) => demonstrate(args),
         Command::Schema(args) => schema::print(&args),

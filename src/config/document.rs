@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -112,9 +113,11 @@ pub struct Document {
     /// The names that stand in the document, also of what could not be read.
     names: IndexMap<&'static str, Vec<String>>,
     is_whole: bool,
-    root: Node,
+    pub(super) root: Node,
     /// Where something was wrong with it.
     broken: Vec<Vec<Step>>,
+    /// Keys whose values nobody may see.
+    pub(super) secret_keys: HashSet<String>,
 }
 
 /// What came of reading.
@@ -167,6 +170,7 @@ impl Read {
             is_whole: loaded.whole,
             root: loaded.root.clone(),
             broken: checked.broken.clone(),
+            secret_keys: checked.hidden.keys.clone(),
         };
         Self { document, hidden: checked.hidden, loaded, diagnostics }
     }

@@ -15,6 +15,7 @@ mod reference;
 mod scalar;
 mod schema;
 mod server;
+mod show;
 mod source;
 mod substitute;
 mod suggest;

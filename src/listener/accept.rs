@@ -174,7 +174,7 @@ where
 }
 
 /// Room for a connection; until there is some, the others stay in the socket's queue.
-async fn room<A>(listener: &Listener<A>) -> Room {
+pub(super) async fn room<A>(listener: &Listener<A>) -> Room {
     match listener.gate.try_enter() {
         Some(room) => room,
         None => {
@@ -190,11 +190,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Everything that a connection holds as long as it is open.
-struct Held {
+pub(super) struct Held {
     _room: Room,
     visit: Option<Visit>,
     _open: Open,
     counted: Gauge,
+}
+
+impl Held {
+    /// Counts a connection as open.
+    pub(super) fn new<A>(listener: &Listener<A>, room: Room, visit: Option<Visit>) -> Self {
+        listener.metrics.open.inc();
+        let (open, counted) = (listener.drain.open_connection(), listener.metrics.open.clone());
+        Self { _room: room, visit, _open: open, counted }
+    }
 }
 
 impl Drop for Held {
@@ -213,13 +222,7 @@ where
     let visit = if expects_header { Some(None) } else { visit(listener, peer) };
     let Some(visit) = visit else { return };
     listener.metrics.accepted.inc();
-    listener.metrics.open.inc();
-    let held = Held {
-        _room: room,
-        visit,
-        _open: listener.drain.open_connection(),
-        counted: listener.metrics.open.clone(),
-    };
+    let held = Held::new(listener, room, visit);
     let (listener, own) = (listener.clone(), Ends { peer, local: stream.local() });
     if expects_header {
         tokio::spawn(introduce(listener, stream, own, held));
@@ -264,9 +267,10 @@ where
     S: Transport + AsRawFd,
 {
     if listener.tls.is_none() {
-        let mut wire = wire(&listener, stream, ends, None);
+        let facts = connection(&listener, ends, None);
+        let mut wire = wire(&listener, stream, facts);
         wire.begin(Framing::Length(0), taken);
-        serve(listener, wire, false, held);
+        tokio::spawn(serve(listener, wire, false, held));
     } else if taken.is_empty() {
         tokio::spawn(shake(listener, stream, ends, held));
     } else {
@@ -305,11 +309,12 @@ where
     let counter =
         if tls.version == "TLSv1.3" { &listener.metrics.tls13 } else { &listener.metrics.tls12 };
     counter.inc();
-    let mut wire = wire(&listener, stream, ends, Some(tls));
+    let facts = connection(&listener, ends, Some(tls));
+    let mut wire = wire(&listener, stream, facts);
     if is_h2 {
         wire.begin_h2(BytesMut::new());
     }
-    serve(listener, wire, is_h2, held);
+    tokio::spawn(serve(listener, wire, is_h2, held));
 }
 
 fn facts(session: &rustls::ServerConnection) -> Tls {
@@ -326,30 +331,40 @@ fn facts(session: &rustls::ServerConnection) -> Tls {
     }
 }
 
-fn wire<A, S>(listener: &Listener<A>, stream: S, ends: Ends, tls: Option<Tls>) -> Box<Wire<S>>
+fn connection<A>(listener: &Listener<A>, ends: Ends, tls: Option<Tls>) -> Connection {
+    Connection::new(listener.entrance.clone(), ends.peer, ends.local, tls)
+}
+
+/// The wire of a connection that has these facts.
+pub(super) fn wire<A, S>(listener: &Listener<A>, stream: S, facts: Connection) -> Box<Wire<S>>
 where
     S: Transport,
 {
-    let connection = Connection::new(listener.entrance.clone(), ends.peer, ends.local, tls);
-    let arrival = Arrival::new(Arc::new(connection), listener.drain.watch());
+    let arrival = Arrival::new(Arc::new(facts), listener.drain.watch());
     let slot = listener.idle.enter(stream.descriptor());
     Wire::new(stream, arrival, slot)
 }
 
-/// Serves a connection in a task of its own.
-fn serve<A, S>(listener: Arc<Listener<A>>, wire: Box<Wire<S>>, is_h2: bool, held: Held)
+/// Serves a connection to its end.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` keeps room for each argument twice")]
+pub(super) fn serve<A, S>(
+    listener: Arc<Listener<A>>,
+    wire: Box<Wire<S>>,
+    is_h2: bool,
+    held: Held,
+) -> impl Future<Output = ()> + Send
 where
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport,
 {
-    tokio::spawn(async move {
+    async move {
         let h2 = if is_h2 { Some(wire) } else { h1::serve(&listener, wire).await };
         if let Some(wire) = h2 {
             // Boxed: most connections are HTTP/1 and must not keep room for it.
             Box::pin(h2::serve(&listener, wire)).await;
         }
         drop(held);
-    });
+    }
 }
 
 /// What a future gives within a time; `None` if it takes longer.

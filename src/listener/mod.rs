@@ -15,6 +15,7 @@ mod idle;
 mod metrics;
 mod proxy_protocol;
 mod refusal;
+mod rehearse;
 mod running;
 mod socket;
 mod stream;

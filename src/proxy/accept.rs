@@ -2,6 +2,7 @@
 
 use super::ctx::{Accepted, Ctx};
 use super::http10;
+use super::witness::Sight;
 use crate::exchange::{Cause, Client, Connection, Target};
 use crate::net::hop;
 use crate::route::table::{Outcome, Request};
@@ -24,7 +25,10 @@ pub(super) fn accept(snapshot: &Snapshot, session: &mut Session, ctx: &mut Ctx) 
     let found = match &accepted {
         // Asked of the edge itself, whatever its routes are.
         Ok(accepted) if accepted.target.is_asterisk() => Outcome::NoRoute,
-        Ok(accepted) => find(snapshot, session.req_header(), accepted, &arrival.connection),
+        Ok(accepted) => {
+            let question = question(session.req_header(), accepted, &arrival.connection);
+            snapshot.table.find(&question)
+        }
         Err(_) => Outcome::NoRoute,
     };
     ctx.route = match &found {
@@ -117,13 +121,13 @@ fn host(
     Ok(Some(host))
 }
 
-fn find(
-    snapshot: &Snapshot,
-    request: &RequestHeader,
-    accepted: &Accepted,
+/// What the table is asked about a request.
+fn question<'a>(
+    request: &'a RequestHeader,
+    accepted: &'a Accepted,
     connection: &Connection,
-) -> Outcome {
-    snapshot.table.find(&Request {
+) -> Request<'a> {
+    Request {
         listener: connection.entrance.index,
         method: &request.method,
         host: accepted.target.host(),
@@ -131,7 +135,18 @@ fn find(
         query: accepted.target.query(),
         headers: &request.headers,
         client: accepted.client.ip,
-    })
+    }
+}
+
+/// What a witness sees of a request that was accepted or refused.
+pub(super) fn sight<'a>(session: &'a Session, ctx: &'a Ctx) -> Sight<'a> {
+    let request = match (ctx.connection(), &ctx.accepted) {
+        (Some(connection), Some(accepted)) => {
+            Some(question(session.req_header(), accepted, connection))
+        }
+        _ => None,
+    };
+    Sight { request, route: ctx.route.as_deref(), captures: &ctx.captures }
 }
 
 /// Whether the target is too long, for the route if there is one.

@@ -1,6 +1,7 @@
 //! The only implementation of the engine's `ProxyHttp`.
 
 use super::ctx::Ctx;
+use super::witness::Witness;
 use super::{accept, failure, finish, forward, request, response};
 use crate::observe::access;
 use crate::runtime::Handle;
@@ -21,12 +22,20 @@ use std::time::Duration;
 pub struct Proxy {
     runtime: Arc<Handle>,
     access: access::Sender,
+    /// Only `falconer explain` has one.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Proxy {
     /// A proxy over the current snapshot; `access` takes a record of each exchange.
     pub fn new(runtime: Arc<Handle>, access: access::Sender) -> Self {
-        Self { runtime, access }
+        Self { runtime, access, witness: None }
+    }
+
+    /// Shows every request to a witness.
+    #[must_use]
+    pub fn before(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 }
 
@@ -42,7 +51,11 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<()> {
-        accept::accept(&self.runtime.load(), session, ctx)
+        let accepted = accept::accept(&self.runtime.load(), session, ctx);
+        if let Some(witness) = &self.witness {
+            witness.accepted(&accept::sight(session, ctx));
+        }
+        accepted
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
@@ -54,7 +67,11 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Box<Ctx>,
     ) -> Result<Box<HttpPeer>> {
-        forward::peer(session, ctx)
+        let mut peer = forward::peer(session, ctx)?;
+        if let Some(witness) = &self.witness {
+            witness.connects(&mut peer);
+        }
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -155,7 +172,11 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Box<Ctx>,
     ) -> FailToProxy {
-        failure::answer(session, error, ctx).await
+        let answered = failure::answer(session, error, ctx).await;
+        if let (Some(witness), Some(cause)) = (&self.witness, ctx.cause) {
+            witness.failed(cause);
+        }
+        answered
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<Ctx>) {

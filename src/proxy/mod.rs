@@ -9,5 +9,7 @@ mod hooks;
 mod http10;
 mod request;
 mod response;
+mod witness;
 
 pub use hooks::Proxy;
+pub use witness::{Sight, Witness};

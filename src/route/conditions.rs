@@ -16,6 +16,17 @@ pub(super) struct Conditions {
     pub(super) listeners: Option<Vec<u16>>,
 }
 
+/// A condition that does not hold; of a map, the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unmet<'a> {
+    Listener,
+    Method,
+    Client,
+    Header(&'a str),
+    Query(&'a str),
+    Cookie(&'a str),
+}
+
 impl Conditions {
     /// How many matchers they are, for precedence.
     pub(super) fn count(&self) -> u32 {
@@ -25,21 +36,39 @@ impl Conditions {
         u32::try_from(lists + singles).unwrap_or(u32::MAX)
     }
 
-    /// Whether all of them hold; the cheap ones are asked first.
+    /// Whether all of them hold.
     pub(super) fn hold(&self, request: &Request<'_>) -> bool {
+        self.unmet(request).is_none()
+    }
+
+    /// The first of them that does not hold; the cheap ones are asked first.
+    pub(super) fn unmet(&self, request: &Request<'_>) -> Option<Unmet<'_>> {
+        if !self.serves(request.listener) {
+            return Some(Unmet::Listener);
+        }
+        if self.methods.as_ref().is_some_and(|any| !any.contains(request.method)) {
+            return Some(Unmet::Method);
+        }
+        if self.clients.as_ref().is_some_and(|set| !set.contains(request.client)) {
+            return Some(Unmet::Client);
+        }
         let headers = request.headers;
-        self.serves(request.listener)
-            && self.methods.as_ref().is_none_or(|any| any.contains(request.method))
-            && self.clients.as_ref().is_none_or(|set| set.contains(request.client))
-            && self.headers.iter().all(|(name, pattern)| {
-                pattern.accepts_any(headers.get_all(name).iter(), accepts_field)
-            })
-            && self.query.iter().all(|(name, pattern)| {
-                pattern.accepts_any(query::values(request.query, name), query::accepts)
-            })
-            && self.cookies.iter().all(|(name, pattern)| {
-                pattern.accepts_any(cookies(headers, name), TextPattern::accepts)
-            })
+        let header = self.headers.iter().find(|(name, pattern)| {
+            !pattern.accepts_any(headers.get_all(name).iter(), accepts_field)
+        });
+        if let Some((name, _)) = header {
+            return Some(Unmet::Header(name.as_str()));
+        }
+        let query = self.query.iter().find(|(name, pattern)| {
+            !pattern.accepts_any(query::values(request.query, name), query::accepts)
+        });
+        if let Some((name, _)) = query {
+            return Some(Unmet::Query(name));
+        }
+        let cookie = self.cookies.iter().find(|(name, pattern)| {
+            !pattern.accepts_any(cookies(headers, name), TextPattern::accepts)
+        });
+        cookie.map(|(name, _)| Unmet::Cookie(name))
     }
 
     /// Whether the route is there on this listener.

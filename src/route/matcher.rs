@@ -97,6 +97,11 @@ impl Matcher {
         Ok(Self { hosts, paths, conditions, names })
     }
 
+    /// Demands a host and a path only.
+    pub(super) fn of(hosts: Vec<HostPattern>, paths: Option<Vec<PathPattern>>) -> Self {
+        Self { hosts, paths, conditions: Conditions::default(), names: Vec::new() }
+    }
+
     /// The names its paths capture; a name's place here is its place in `Captures`.
     pub fn names(&self) -> &[String] {
         &self.names

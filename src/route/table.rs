@@ -9,6 +9,7 @@
 mod build;
 mod index;
 mod level;
+mod loss;
 mod shadow;
 mod shape;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+pub use loss::{Loss, Rule, loss};
 pub use shadow::shadowed;
 
 /// A route as far as the table is concerned.

@@ -332,12 +332,12 @@ impl Compiler<'_> {
                 let what = format!("the route `{name}` is there already, at {place}");
                 self.fail(&below(steps, "name"), Problem::new(what, "give it another name"));
             }
-            let matcher = Matcher::compile(&value.matches, &names);
+            let spec = spec(value, &names);
             let target = self.target(value, steps, upstreams);
             let own = place(&value.filters, &below(steps, "filters"));
             let own = self.filters(&own);
-            let matcher = match matcher {
-                Ok(matcher) => matcher,
+            let spec = match spec {
+                Ok(spec) => spec,
                 Err(faults) => {
                     for fault in faults {
                         let mut at = below(&below(steps, "match"), fault.matcher);
@@ -347,6 +347,7 @@ impl Compiler<'_> {
                     continue;
                 }
             };
+            let matcher = &spec.matcher;
             for key in ["filters", "redirect"] {
                 let lacking = "the path of this route does not capture";
                 self.captures(matcher.names(), &below(steps, key), lacking);
@@ -369,7 +370,6 @@ impl Compiler<'_> {
                 timeouts: value.timeouts.over(upstream),
                 metrics: Arc::new(metrics),
             };
-            let spec = Spec { matcher, priority: value.priority, guarded: false };
             routes.push((spec, (Arc::new(route), steps)));
         }
         if document.is_whole() && routes.len() == document.count("routes") {
@@ -541,7 +541,13 @@ fn counted(snapshot: Option<&Snapshot>) -> HashMap<&str, &route::Handles> {
     routes.chain([("", &*snapshot.unrouted)]).collect()
 }
 
-fn below(steps: &[Step], key: &str) -> Vec<Step> {
+/// A route as the table takes it; `names` are the listeners' in the order of their numbers.
+pub(super) fn spec(config: &route::Config, names: &[&str]) -> Result<Spec, Vec<route::Fault>> {
+    let matcher = Matcher::compile(&config.matches, names)?;
+    Ok(Spec { matcher, priority: config.priority, guarded: false })
+}
+
+pub(super) fn below(steps: &[Step], key: &str) -> Vec<Step> {
     let mut steps = steps.to_vec();
     steps.push(Step::Key(key.into()));
     steps

@@ -1,6 +1,7 @@
 //! Compiles a document into an immutable snapshot and lends it to requests.
 
 mod compile;
+pub mod explain;
 mod retain;
 mod snapshot;
 

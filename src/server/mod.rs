@@ -1,6 +1,7 @@
 //! The composition root: one compiled document in, one running engine out.
 
 mod bind;
+pub mod explain;
 mod limits;
 mod services;
 mod signals;
@@ -18,7 +19,7 @@ use crate::upstream::{Dns, Names};
 use crate::value::Diagnostic;
 use bind::{Bindings, Ready};
 use pingora::apps::HttpServerOptions;
-use pingora::proxy::http_proxy;
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use services::Warm;
@@ -66,12 +67,7 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
         access: writer.sender(),
     };
     let proxy = Proxy::new(runtime.clone(), writer.sender());
-    let mut proxy = http_proxy(&server.configuration, proxy);
-    // CONNECT is refused by a hook, so that it is logged; the engine would answer it before.
-    let mut options = HttpServerOptions::default();
-    options.allow_connect_method_proxying = true;
-    proxy.server_options = Some(options);
-    let proxy = Arc::new(proxy);
+    let proxy = engine(&server.configuration, proxy);
     let Ready { sockets, admin, files: _files } = bindings.ready();
     let sockets = sockets
         .into_iter()
@@ -100,6 +96,16 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     writer.close(FLUSH);
     Ok(())
+}
+
+/// The engine that calls the hooks.
+fn engine(conf: &Arc<ServerConf>, proxy: Proxy) -> Arc<HttpProxy<Proxy>> {
+    let mut proxy = http_proxy(conf, proxy);
+    // CONNECT is refused by a hook, so that it is logged; the engine would answer it before.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    Arc::new(proxy)
 }
 
 /// The admin's listener has no part in the drain: probes are answered to the end.

@@ -16,7 +16,7 @@ mod url;
 
 pub use balance::Tried;
 pub use config::{Balance, Config, Host, Protocol, TimeoutOverrides, Timeouts, Tls};
-pub use discover::{Dns, Names};
+pub use discover::{Answer, Dns, Failure, Lookup, Names};
 pub use endpoint::{Address, Endpoint, InFlight, States};
 pub use metrics::Metrics;
 pub use peer::Follows;

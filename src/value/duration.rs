@@ -1,6 +1,7 @@
 //! `250ms`, `30s`, `5m`, `2h`, `7d`.
 
 use super::{Problem, word};
+use std::fmt;
 use std::str::FromStr;
 
 /// A length of time with its unit.
@@ -13,6 +14,17 @@ impl Duration {
     /// A whole number of seconds, for defaults.
     pub const fn secs(secs: u64) -> Self {
         Self(std::time::Duration::from_secs(secs))
+    }
+}
+
+/// In the largest unit of which it is a whole number.
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let fits = units.into_iter().find(|(per_unit, _)| ms > 0 && ms.is_multiple_of(*per_unit));
+        let (per_unit, unit) = fits.unwrap_or((1, "ms"));
+        write!(f, "{}{unit}", ms / per_unit)
     }
 }
 
@@ -52,6 +64,14 @@ mod tests {
 
     fn ms(text: &str) -> Option<u128> {
         text.parse::<Duration>().ok().map(|d| d.0.as_millis())
+    }
+
+    #[test]
+    fn it_is_shown_as_it_would_be_written() {
+        for text in ["250ms", "1500ms", "30s", "5m", "2h", "7d", "0ms"] {
+            assert_eq!(text.parse::<Duration>().unwrap().to_string(), text);
+        }
+        assert_eq!("120s".parse::<Duration>().unwrap().to_string(), "2m");
     }
 
     #[test]

@@ -59,7 +59,10 @@ async fn help_names_every_command_and_each_explains_itself() {
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let commands: Vec<_> = commands.lines().map(|line| line.trim().split_once("  ")).collect();
     let names: Vec<_> = commands.iter().map(|command| command.unwrap().0).collect();
-    assert_eq!(names, ["run", "check", "proxy", "demo", "schema", "completions", "help"]);
+    assert_eq!(
+        names,
+        ["run", "check", "explain", "proxy", "demo", "schema", "completions", "help"]
+    );
     for (name, explained) in commands.into_iter().flatten().filter(|(name, _)| *name != "help") {
         assert!(explained.trim().split(' ').count() > 4, "{name}: {explained}");
         let help = falconer(here.path(), &[name, "--help"]).await.well();

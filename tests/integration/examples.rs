@@ -1,5 +1,6 @@
 //! The documents of `conf` that need more behind them than the sample application.
 
+use crate::support::proxy_protocol::{self, told};
 use crate::support::{Authority, edge, kestrel, node, origin};
 use std::fs;
 use std::path::Path;
@@ -65,4 +66,22 @@ async fn the_example_of_kestrel() {
     assert_eq!(failed.header("grpc-message"), Some("asked to fail"));
     let hub = format!("http://{}/hub", edge.address("web"));
     node("signalr.mjs", &[&hub]).await.well();
+}
+
+#[tokio::test]
+async fn the_example_of_the_proxy_protocol() {
+    let app = origin().introduced().reply("/", "hello").start().await;
+    let document = example("proxy-protocol.yaml");
+    let document = put(&document, "\":8443\"", "127.0.0.1:0");
+    let document = put(&document, "http://127.0.0.1:5001", "$app");
+    let document = put(&document, "[10.0.0.0/8]", "[127.0.0.1]");
+    let edge = edge(&document).with("app", &app).start().await;
+    let header = proxy_protocol::v2("192.0.2.7:56324", "203.0.113.1:443", &[]);
+    let (web, secure) = (edge.client("web"), edge.client("secure").tls());
+    for client in [web.clone().after(header.clone()), secure.after(header)] {
+        assert_eq!(client.get("/").await, "hello");
+        let header = app.requests().pop().unwrap().proxy_header;
+        assert_eq!(told(&header), "TCP4 192.0.2.7 203.0.113.1 56324 443");
+    }
+    assert_eq!(web.get("/").await, "hello");
 }

@@ -16,6 +16,7 @@ mod docs;
 mod editor;
 mod ending;
 mod examples;
+mod explain;
 mod failures;
 mod filters;
 mod golden;

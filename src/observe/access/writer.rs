@@ -143,6 +143,13 @@ impl Sender {
         Self(None)
     }
 
+    /// A sender whose records its maker gets, and no thread writes.
+    pub fn kept() -> (Self, Kept) {
+        let (records, queue) = mpsc::sync_channel(QUEUE);
+        let (further, only, dropped) = ([].into(), [].into(), Counter::default());
+        (Self(Some(Queue { records, only, further, dropped })), Kept(queue))
+    }
+
     /// Whether the record of an exchange with this status is written, so that none is made in vain.
     pub fn wants(&self, status: u16) -> bool {
         self.0.as_ref().is_some_and(|queue| Class::are_met(&queue.only, status))
@@ -160,6 +167,17 @@ impl Sender {
         {
             queue.dropped.inc();
         }
+    }
+}
+
+/// Records that were not written.
+#[derive(Debug)]
+pub struct Kept(Receiver<Option<Box<Record>>>);
+
+impl Kept {
+    /// The next one, if there is one.
+    pub fn take(&self) -> Option<Record> {
+        self.0.try_iter().flatten().next().map(|record| *record)
     }
 }
 

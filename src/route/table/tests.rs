@@ -5,6 +5,7 @@ use crate::route::Match;
 use fastrand::Rng;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 const LISTENERS: [&str; 2] = ["web", "secure"];
@@ -350,7 +351,7 @@ fn a_guarded_route_shadows_none() {
 }
 
 /// What a route is worth for a request; more is better.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Worth {
     priority: i64,
     host: usize,
@@ -359,7 +360,7 @@ struct Worth {
     order: Reverse<(usize, usize)>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Path {
     /// Segments, and which of them are literal.
     Open(usize, Vec<bool>),
@@ -455,6 +456,10 @@ fn judge_rest(config: &Value, sent: &Sent) -> Option<usize> {
 
 /// Tries every host and path of every route.
 fn judge(routes: &[Value], sent: &Sent) -> Option<(usize, Values)> {
+    judge_all(routes, sent).map(|(worth, values)| (worth.order.0.0, values))
+}
+
+fn judge_all(routes: &[Value], sent: &Sent) -> Option<(Worth, Values)> {
     let mut best: Option<(Worth, Values)> = None;
     for (index, route) in routes.iter().enumerate() {
         let config = &route["match"];
@@ -475,7 +480,20 @@ fn judge(routes: &[Value], sent: &Sent) -> Option<(usize, Values)> {
             }
         }
     }
-    best.map(|(worth, values)| (worth.order.0.0, values))
+    best
+}
+
+/// The rule by which one route wins over another that matches.
+fn judge_rule(winner: &Worth, loser: &Worth) -> Rule {
+    assert!(winner > loser, "{winner:?} {loser:?}");
+    match (&winner.path, &loser.path) {
+        _ if winner.priority != loser.priority => Rule::Priority,
+        _ if winner.host != loser.host => Rule::Host,
+        (Path::Regex(_), Path::Regex(_)) => Rule::Order,
+        (path, other) if path != other => Rule::Path,
+        _ if winner.matchers != loser.matchers => Rule::Matchers,
+        _ => Rule::Order,
+    }
 }
 
 /// Whether the request deserves 421, given that nothing matches.
@@ -569,6 +587,70 @@ fn random_request(random: &mut Rng) -> Sent {
         }
     }
     sent
+}
+
+#[test]
+fn a_route_says_by_what_it_lost() {
+    let mut random = Rng::with_seed(43);
+    let mut rules = HashMap::new();
+    for _ in 0..300 {
+        let routes: Vec<Value> =
+            (0..random.usize(1..25)).map(|_| random_route(&mut random)).collect();
+        let specs: Vec<Spec> = routes.iter().map(spec).collect();
+        for _ in 0..5 {
+            let sent = random_request(&mut random);
+            let request = sent.request();
+            let winner = found(&specs, &sent);
+            for (place, route) in routes.iter().enumerate() {
+                let told = || format!("{route} of {sent:?} against {winner:?}");
+                // The same place in the document, so that ties are judged alike.
+                let mut alone =
+                    vec![json!({ "priority": 0, "match": { "host": ["none"] } }); place];
+                alone.push(route.clone());
+                let own = judge_all(&alone, &sent);
+                let best = judge_all(&routes, &sent);
+                let loss = loss(&specs, place, winner, &request);
+                match (&loss, own, best) {
+                    (None, Some(_), _) if winner == Some(place) => {}
+                    (Some(Loss::To(rule)), Some((own, _)), Some((best, _))) => {
+                        assert_eq!(*rule, judge_rule(&best, &own), "{}", told());
+                        *rules.entry(format!("{loss:?}")).or_insert(0) += 1;
+                    }
+                    (Some(Loss::To(_)) | None, ..) => panic!("{loss:?}: {}", told()),
+                    (Some(loss), own, _) => {
+                        assert!(own.is_none(), "{loss:?}: {}", told());
+                        *rules.entry(format!("{loss:?}")).or_insert(0) += 1;
+                    }
+                }
+            }
+        }
+    }
+    // Five rules, and host, listener, path, method and two headers.
+    assert_eq!(rules.len(), 11, "{rules:?}");
+    assert!(rules.values().all(|count| *count > 20), "{rules:?} do not try much");
+}
+
+#[test]
+fn the_first_matcher_that_fails_is_told() {
+    let cases = [
+        (json!({ "host": ["b", "*.a"], "path": "/b" }), Loss::Host),
+        (json!({ "path": "/b", "method": "GET", "listener": "secure" }), Loss::Listener),
+        (json!({ "path": ["/b", "/a/{x}", "~ ^/c"], "method": "POST" }), Loss::Path),
+        (json!({ "method": "POST", "client": "10.0.0.9" }), Loss::Method),
+        (json!({ "client": "10.0.0.9", "header": { "x": "absent" } }), Loss::Client),
+        (
+            json!({ "header": { "y": "absent", "x": "2" }, "query": { "q": "1" } }),
+            Loss::Header("x".into()),
+        ),
+        (json!({ "query": { "q": "1" }, "cookie": { "c": "1" } }), Loss::Query("q".into())),
+        (json!({ "cookie": { "c": "1" } }), Loss::Cookie("c".into())),
+    ];
+    let sent = Sent::get("a", "/a").with("x", "1");
+    for (config, expected) in cases {
+        let routes = [spec(&json!({ "match": config })), spec(&json!({}))];
+        assert_eq!(loss(&routes, 0, Some(1), &sent.request()), Some(expected), "{config}");
+        assert_eq!(loss(&routes, 1, Some(1), &sent.request()), None);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::proxy_protocol::{self, told};
 use crate::support::{
-    Authority, Client, Edge, Gate, Origin, Port, Reply, edge, haproxy, nginx, origin, within,
+    Authority, Edge, Gate, Origin, Port, Reply, edge, haproxy, nginx, origin, within,
 };
 use futures::{SinkExt, StreamExt};
 use std::collections::{HashMap, HashSet};
@@ -401,25 +401,4 @@ async fn believed(authority: &Authority, endpoints: &[(&str, &str)]) {
             assert_eq!(reused, 2.0, "{endpoint} {protocol} {version}");
         }
     }
-}
-
-#[tokio::test]
-async fn the_example_brings_the_client_from_one_side_to_the_other() {
-    let app = origin().introduced().reply("/", "hello").start().await;
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/proxy-protocol.yaml");
-    let document = std::fs::read_to_string(path).unwrap();
-    let document = document
-        .replace("\":8080\"", "\"127.0.0.1:0\"")
-        .replace("\":8443\"", "\"127.0.0.1:0\"")
-        .replace("http://127.0.0.1:5001", app.endpoint())
-        .replace("[10.0.0.0/8]", "[127.0.0.1]");
-    let edge = edge(&document).start().await;
-    let header = proxy_protocol::v2("192.0.2.7:56324", "203.0.113.1:443", &[]);
-    let (web, secure) = (edge.client("web"), edge.client("secure").tls());
-    for client in [web.clone().after(header.clone()), secure.after(header)] {
-        assert_eq!(client.get("/").await, "hello");
-        let header = app.requests().pop().unwrap().proxy_header;
-        assert_eq!(told(&header), "TCP4 192.0.2.7 203.0.113.1 56324 443");
-    }
-    assert_eq!(Client::get(&web, "/").await, "hello");
 }
