@@ -31,10 +31,10 @@ fn every_name_in_the_table_of_templates_is_one() {
 #[test]
 fn the_table_of_failures_holds_every_cause_with_its_status() {
     let text = page("docs/failures.md");
-    let shown: BTreeMap<_, _> = rows(&text)
-        .iter()
-        .flat_map(|row| code(row[0]).map(|cause| (cause, row[1].to_owned())))
-        .collect();
+    // What ends a connection before there is a request has no status.
+    let rows = rows(&text).into_iter().filter(|row| row[1].parse::<u16>().is_ok());
+    let shown: BTreeMap<_, _> =
+        rows.flat_map(|row| code(row[0]).map(move |cause| (cause, row[1].to_owned()))).collect();
     let known: BTreeMap<_, _> =
         Cause::ALL.iter().map(|cause| (cause.name(), cause.status().as_str().to_owned())).collect();
     assert_eq!(shown, known);
