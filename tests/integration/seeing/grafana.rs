@@ -167,6 +167,7 @@ impl Troubled {
               secure: {address: '127.0.0.1:0', tls: {certificates: [own]}}
               narrow: {address: '127.0.0.1:0', limits: {connections_per_client: 1}}
               full: {address: '127.0.0.1:0', limits: {connections: 1}}
+              told: {address: '127.0.0.1:0', proxy_protocol: require}
             certificates: {own: {self_signed: [localhost]}}
             upstreams: {app: {endpoints: [$one, $two]}, gone: {endpoints: [$gone]}}
             routes:
@@ -200,6 +201,12 @@ impl Troubled {
                 raw.write(bytes).await;
                 raw.rest().await;
             }
+            let mut told = self.edge.raw("told").await;
+            told.write("PROXY TCP4 192.0.2.7 203.0.113.1 4711 80\r\n").await;
+            ask(&mut told).await;
+            let mut untold = self.edge.raw("told").await;
+            untold.write(ASK).await;
+            untold.rest().await;
             self.edge.raw("narrow").await.rest().await;
             let mut inside = self.edge.raw("full").await;
             ask(&mut inside).await;
