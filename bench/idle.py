@@ -4,7 +4,7 @@ import socket
 import ssl
 from pathlib import Path
 
-from .measure import Failure, settled
+from .measure import Failure, settled, small_pages
 from .peers import SMALL, Peer, Running, origin
 
 # KiB that an idle connection of falconer may cost.
@@ -19,7 +19,11 @@ def of_peer(folder: Path, peer: Peer, connections: int) -> dict[str, float]:
         behind, port = origin(inside / "origin")
         room = connections + 512
         # Lines on their way to a busy disk would count as the connections' own.
-        with behind, Running(inside / peer.name, peer, port, connections=room, logs=False) as proxy:
+        with (
+            behind,
+            small_pages(),
+            Running(inside / peer.name, peer, port, connections=room, logs=False) as proxy,
+        ):
             found[kind] = cost(proxy, kind, connections) / 1024
     return found
 
