@@ -3,7 +3,7 @@
 use super::ClientAddress;
 use crate::net::{CidrSet, Via};
 use bytes::Bytes;
-use http::HeaderValue;
+use pingora::protocols::tls::SslDigest;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,11 +52,11 @@ pub struct Connection {
     /// The address of the other side; `None` on a unix socket.
     pub peer: Option<SocketAddr>,
     /// The same without the port, as forwarded fields tell it.
-    pub peer_ip: Option<HeaderValue>,
+    pub peer_ip: Option<Bytes>,
     /// The address that the other side connected to; `None` on a unix socket.
     pub local: Option<SocketAddr>,
-    /// What the TLS handshake agreed on; `None` in clear text.
-    pub tls: Option<Tls>,
+    /// What the TLS handshake agreed on; `None` in clear text, where no room is kept for it.
+    pub tls: Option<Box<Tls>>,
 }
 
 impl Connection {
@@ -68,9 +68,8 @@ impl Connection {
         tls: Option<Tls>,
     ) -> Self {
         let ip = |peer: SocketAddr| peer.ip().to_canonical().to_string();
-        let peer_ip =
-            peer.and_then(|peer| HeaderValue::from_maybe_shared(Bytes::from(ip(peer))).ok());
-        Self { entrance, peer, peer_ip, local, tls }
+        let peer_ip = peer.map(|peer| Bytes::from(ip(peer)));
+        Self { entrance, peer, peer_ip, local, tls: tls.map(Box::new) }
     }
 
     /// The scheme of requests on it.
@@ -88,4 +87,14 @@ pub struct Tls {
     pub cipher: &'static str,
     /// The server name the client asked for.
     pub sni: Option<Box<str>>,
+    /// The same as the engine wants to know it.
+    pub digest: Arc<SslDigest>,
+}
+
+impl Tls {
+    /// The facts of a handshake.
+    pub fn new(version: &'static str, cipher: &'static str, sni: Option<Box<str>>) -> Self {
+        let digest = Arc::new(SslDigest::new(cipher, version, None, None, Vec::new()));
+        Self { version, cipher, sni, digest }
+    }
 }

@@ -4,7 +4,7 @@
 //! must have moved so many bytes per second on average; so what it moved before makes up for a
 //! pause, and holding an exchange open costs a slow client as many bytes as an honest one.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 const NEVER: u64 = u64::MAX;
 /// How long a client may be waited for before its rate counts, in milliseconds.
@@ -30,28 +30,21 @@ pub enum Excuse {
     Messages = 2,
 }
 
-/// The least rate of an exchange, and what its client did so far.
+/// The least rate of an exchange, and what its client did so far, each in the order of [`Way`].
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Bytes per second, 0 for no minimum.
     least: AtomicU64,
+    /// Since when the client is waited for, in milliseconds.
+    since: AtomicU64,
+    /// Bytes that the client certainly moved.
+    moved: [AtomicU64; 2],
+    /// For how long the client was waited for until now, in milliseconds: seven weeks at most.
+    waited: [AtomicU32; 2],
     /// The [`Way`] in which the client is waited for, 0 for none.
     way: AtomicU8,
-    /// Since when it is, in milliseconds.
-    since: AtomicU64,
     /// The [`Excuse`] for its upload, 0 for none.
     excuse: AtomicU8,
-    upload: Course,
-    download: Course,
-}
-
-/// One way of an exchange.
-#[derive(Debug, Default)]
-struct Course {
-    /// For how long the client was waited for until now, in milliseconds.
-    waited: AtomicU64,
-    /// Bytes that it certainly moved.
-    moved: AtomicU64,
 }
 
 impl Pace {
@@ -60,9 +53,9 @@ impl Pace {
         self.least.store(least.unwrap_or(0), Relaxed);
         self.way.store(0, Relaxed);
         self.excuse.store(0, Relaxed);
-        for course in [&self.upload, &self.download] {
-            course.waited.store(0, Relaxed);
-            course.moved.store(0, Relaxed);
+        for way in [Way::Upload, Way::Download] {
+            self.waited(way).store(0, Relaxed);
+            self.moved_by(way).store(0, Relaxed);
         }
     }
 
@@ -95,8 +88,9 @@ impl Pace {
     /// The client is not waited for; true if it was.
     pub(super) fn rest(&self, now: impl Fn() -> u64) -> bool {
         let Some(way) = self.way() else { return false };
-        let waited = &self.course(way).waited;
+        let waited = self.waited(way);
         let passed = now().saturating_sub(self.since.load(Relaxed));
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
         waited.store(waited.load(Relaxed).saturating_add(passed), Relaxed);
         self.way.store(0, Relaxed);
         true
@@ -104,7 +98,7 @@ impl Pace {
 
     /// The client moved so many bytes.
     pub(super) fn moved(&self, way: Way, length: usize) {
-        let moved = &self.course(way).moved;
+        let moved = self.moved_by(way);
         moved.store(moved.load(Relaxed).saturating_add(length as u64), Relaxed);
         if way == Way::Upload && length > 0 {
             self.asked();
@@ -113,9 +107,9 @@ impl Pace {
 
     /// The client took so many bytes of the response in all; true if that is news.
     pub(super) fn took(&self, all: u64) -> bool {
-        let is_more = all > self.download.moved.load(Relaxed);
+        let is_more = all > self.moved_by(Way::Download).load(Relaxed);
         if is_more {
-            self.download.moved.store(all, Relaxed);
+            self.moved_by(Way::Download).store(all, Relaxed);
         }
         is_more
     }
@@ -135,9 +129,8 @@ impl Pace {
         let Some(way) = self.way().filter(|way| least > 0 && !self.is_excused(*way)) else {
             return NEVER;
         };
-        let course = self.course(way);
-        let earned = course.moved.load(Relaxed).saturating_mul(1000) / least;
-        let left = earned.max(GRACE).saturating_sub(course.waited.load(Relaxed));
+        let earned = self.moved_by(way).load(Relaxed).saturating_mul(1000) / least;
+        let left = earned.max(GRACE).saturating_sub(self.waited(way).load(Relaxed).into());
         self.since.load(Relaxed).saturating_add(left)
     }
 
@@ -145,10 +138,19 @@ impl Pace {
         way == Way::Upload && self.excuse.load(Relaxed) != 0
     }
 
-    fn course(&self, way: Way) -> &Course {
+    fn moved_by(&self, way: Way) -> &AtomicU64 {
+        let [upload, download] = &self.moved;
         match way {
-            Way::Upload => &self.upload,
-            Way::Download => &self.download,
+            Way::Upload => upload,
+            Way::Download => download,
+        }
+    }
+
+    fn waited(&self, way: Way) -> &AtomicU32 {
+        let [upload, download] = &self.waited;
+        match way {
+            Way::Upload => upload,
+            Way::Download => download,
         }
     }
 }

@@ -318,17 +318,13 @@ where
 }
 
 fn facts(session: &rustls::ServerConnection) -> Tls {
-    Tls {
-        version: match session.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLSv1.2",
-        },
-        cipher: session
-            .negotiated_cipher_suite()
-            .and_then(|suite| suite.suite().as_str())
-            .unwrap_or_default(),
-        sni: session.server_name().map(Into::into),
-    }
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    };
+    let suite = session.negotiated_cipher_suite();
+    let cipher = suite.and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+    Tls::new(version, cipher, session.server_name().map(Into::into))
 }
 
 fn connection<A>(listener: &Listener<A>, ends: Ends, tls: Option<Tls>) -> Connection {

@@ -42,7 +42,7 @@ pub(super) struct Wire<S: Transport> {
     ahead: BytesMut,
     /// Output not yet given to the transport; no capacity while idle.
     out: Vec<u8>,
-    sent: usize,
+    sent: u32,
     /// Bytes of this exchange that the transport took.
     given: u64,
     /// Whether it took nothing of the last write.
@@ -55,15 +55,10 @@ pub(super) struct Wire<S: Transport> {
     timer: Timer,
     gate: Gate,
     arrival: Arc<Arrival>,
-    tls: Option<Arc<SslDigest>>,
 }
 
 impl<S: Transport> Wire<S> {
     pub(super) fn new(io: S, arrival: Arc<Arrival>, slot: Slot) -> Box<Self> {
-        let tls =
-            arrival.connection.tls.as_ref().map(|tls| {
-                Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new()))
-            });
         Box::new(Self {
             slot,
             io,
@@ -79,7 +74,6 @@ impl<S: Transport> Wire<S> {
             timer: Timer::default(),
             gate: Gate::default(),
             arrival,
-            tls,
         })
     }
 
@@ -137,13 +131,14 @@ impl<S: Transport> Wire<S> {
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(pending) = self.out.get(self.sent..).filter(|p| !p.is_empty()) {
+        while let Some(pending) = self.out.get(self.sent as usize..).filter(|p| !p.is_empty()) {
             let written = Pin::new(&mut self.io).poll_write(cx, pending);
             let written = ready!(self.count(written))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.sent += written;
+            // What is pending is a few KiB.
+            self.sent += written as u32;
         }
         self.release();
         Poll::Ready(Ok(()))
@@ -181,9 +176,10 @@ impl<S: Transport> Wire<S> {
 
     /// Ready when the exchange is overdue; asked while the client is waited for.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Self { timer, arrival, io, given, tls, .. } = self;
+        let Self { timer, arrival, io, given, .. } = self;
         // What buffers hold the client has not taken.
-        let in_tls = if tls.is_some() && self.is_full { TLS_BUFFER } else { 0 };
+        let is_tls = arrival.connection.tls.is_some();
+        let in_tls = if is_tls && self.is_full { TLS_BUFFER } else { 0 };
         let taken = || given.saturating_sub(io.held()).saturating_sub(in_tls);
         ready!(timer.poll_taking(&arrival.watch, cx, taken));
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the exchange is overdue"))
@@ -270,7 +266,7 @@ impl<S: Transport> Wire<S> {
 
     /// Pending output and a large slice, without copying the slice.
     fn poll_write_both(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        while let Some(pending) = self.out.get(self.sent..).filter(|p| !p.is_empty()) {
+        while let Some(pending) = self.out.get(self.sent as usize..).filter(|p| !p.is_empty()) {
             let both = [io::IoSlice::new(pending), io::IoSlice::new(buf)];
             let length = pending.len();
             let written = Pin::new(&mut self.io).poll_write_vectored(cx, &both);
@@ -279,7 +275,8 @@ impl<S: Transport> Wire<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             if written < length {
-                self.sent += written;
+                // What is pending is a few KiB.
+                self.sent += written as u32;
                 continue;
             }
             self.release();
@@ -433,7 +430,7 @@ impl<S: Transport> UniqueID for Wire<S> {
 
 impl<S: Transport> Ssl for Wire<S> {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.tls.clone()
+        self.arrival.connection.tls.as_ref().map(|tls| tls.digest.clone())
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {

@@ -31,7 +31,8 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
     if !told {
         strip_forwarded(request);
     }
-    if let Some(peer) = &facts.connection.peer_ip {
+    let peer = facts.connection.peer_ip.clone();
+    if let Some(peer) = peer.and_then(|peer| HeaderValue::from_maybe_shared(peer).ok()) {
         let before = if told { joined(request, &FOR) } else { None };
         match before.zip(peer.to_str().ok()) {
             Some((before, peer)) => {

@@ -46,11 +46,9 @@ impl<'a> Entrance<'a> {
     /// The facts of a connection to it.
     pub(super) fn connection(&self, asked: &Asked) -> Connection {
         let local = local(self.entry);
-        let tls = self.entry.tls.as_ref().map(|_| Tls {
-            version: "TLSv1.3",
-            cipher: "",
-            sni: asked.host().map(|(host, _)| host).filter(|host| is_name(host)).map(Into::into),
-        });
+        let sni = || asked.host().map(|(host, _)| host).filter(|host| is_name(host));
+        let tls = self.entry.tls.as_ref();
+        let tls = tls.map(|_| Tls::new("TLSv1.3", "", sni().map(Into::into)));
         Connection::new(self.entry.entrance.clone(), peer(local, asked), local, tls)
     }
 

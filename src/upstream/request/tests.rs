@@ -21,7 +21,7 @@ fn connection(peer: Option<&str>, trusted: &str, is_tls: bool) -> Connection {
         via: None,
         limits,
     };
-    let tls = is_tls.then_some(Tls { version: "TLSv1.3", cipher: "", sni: None });
+    let tls = is_tls.then_some(Tls::new("TLSv1.3", "", None));
     let peer: Option<SocketAddr> = peer.map(|peer| peer.parse().unwrap());
     Connection::new(Arc::new(entrance), peer, None, tls)
 }
