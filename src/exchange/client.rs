@@ -3,6 +3,7 @@
 use super::Connection;
 use crate::net::forwarded;
 use http::header::{HeaderMap, HeaderName};
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The field from which a trusted proxy's word on the client is read.
@@ -12,6 +13,22 @@ pub struct ClientAddress(pub HeaderName);
 impl Default for ClientAddress {
     fn default() -> Self {
         Self(HeaderName::from_static("x-forwarded-for"))
+    }
+}
+
+/// Appends an address to a text; formatting it would cost ten times this.
+pub fn write_ip(ip: IpAddr, text: &mut String) {
+    let IpAddr::V4(ip) = ip else {
+        // A text takes all that is written.
+        let _ = write!(text, "{ip}");
+        return;
+    };
+    let mut digits = itoa::Buffer::new();
+    for (place, octet) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        text.push_str(digits.format(octet));
     }
 }
 
@@ -42,6 +59,20 @@ impl Client {
         match forwarded::client(headers, &entrance.client_address.0, is_trusted) {
             Some((ip, port)) => Self { ip, port, is_forwarded: true },
             None => Self { is_forwarded: true, ..direct },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_it_is_displayed() {
+        for ip in ["0.0.0.0", "192.0.2.17", "255.255.255.255", "2001:db8::1", "::"] {
+            let mut text = String::from("by ");
+            write_ip(ip.parse().unwrap(), &mut text);
+            assert_eq!(text, format!("by {ip}"));
         }
     }
 }

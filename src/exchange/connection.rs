@@ -2,7 +2,6 @@
 
 use super::ClientAddress;
 use crate::net::{CidrSet, Via};
-use bytes::Bytes;
 use pingora::protocols::tls::SslDigest;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,8 +50,6 @@ pub struct Connection {
     pub entrance: Arc<Entrance>,
     /// The address of the other side; `None` on a unix socket.
     pub peer: Option<SocketAddr>,
-    /// The same without the port, as forwarded fields tell it.
-    pub peer_ip: Option<Bytes>,
     /// The address that the other side connected to; `None` on a unix socket.
     pub local: Option<SocketAddr>,
     /// What the TLS handshake agreed on; `None` in clear text, where no room is kept for it.
@@ -67,9 +64,7 @@ impl Connection {
         local: Option<SocketAddr>,
         tls: Option<Tls>,
     ) -> Self {
-        let ip = |peer: SocketAddr| peer.ip().to_canonical().to_string();
-        let peer_ip = peer.map(|peer| Bytes::from(ip(peer)));
-        Self { entrance, peer, peer_ip, local, tls: tls.map(Box::new) }
+        Self { entrance, peer, local, tls: tls.map(Box::new) }
     }
 
     /// The scheme of requests on it.

@@ -14,7 +14,7 @@ mod watch;
 
 pub use arrival::Arrival;
 pub use cause::Cause;
-pub use client::{Client, ClientAddress};
+pub use client::{Client, ClientAddress, write_ip};
 pub use connection::{Connection, Entrance, Limits, Tls};
 pub use id::RequestId;
 pub use pace::{Excuse, Way};

@@ -1,6 +1,6 @@
 //! The request as it goes upstream: one pure function of the client's request and known facts.
 
-use crate::exchange::{Client, Connection};
+use crate::exchange::{Client, Connection, write_ip};
 use crate::net::{forwarded, hop};
 use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
@@ -31,15 +31,12 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
     if !told {
         strip_forwarded(request);
     }
-    let peer = facts.connection.peer_ip.clone();
-    if let Some(peer) = peer.and_then(|peer| HeaderValue::from_maybe_shared(peer).ok()) {
+    if let Some(peer) = facts.connection.peer {
         let before = if told { joined(request, &FOR) } else { None };
-        match before.zip(peer.to_str().ok()) {
-            Some((before, peer)) => {
-                request.insert_header("X-Forwarded-For", format!("{before}, {peer}"))?;
-            }
-            None => request.insert_header("X-Forwarded-For", peer)?,
-        }
+        // Room for an address of IPv4.
+        let mut chain = before.map_or_else(|| String::with_capacity(15), |before| before + ", ");
+        write_ip(peer.ip().to_canonical(), &mut chain);
+        request.insert_header("X-Forwarded-For", chain)?;
     }
     if !told || !request.headers.contains_key(&PROTO) {
         let scheme = HeaderValue::from_static(facts.connection.scheme());
