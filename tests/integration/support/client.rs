@@ -9,14 +9,10 @@ use super::wire::{Headers, Stream, chunk, last_chunk};
 use super::within;
 use bytes::Bytes;
 use std::fmt;
-use std::net::IpAddr;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
-
-/// Long enough for what was sent before to be read by itself.
-const PAUSE: Duration = Duration::from_millis(3);
 
 /// Where requests go, and how.
 #[derive(Clone)]
@@ -147,10 +143,14 @@ impl Client {
     /// The connection itself, after the TLS handshake.
     pub async fn connect(&self) -> std::io::Result<(Stream, Option<Agreed>)> {
         within("a connection", async {
-            let mut io: Stream = match self.address.strip_prefix("unix:") {
-                Some(path) => Box::new(UnixStream::connect(path).await?),
+            let io: Stream = match self.address.strip_prefix("unix:") {
+                Some(path) => {
+                    let mut io = UnixStream::connect(path).await?;
+                    io.write_all(&self.first.concat()).await?;
+                    Box::new(io)
+                }
                 None => {
-                    let io = match self.own {
+                    let mut io = match self.own {
                         Some(own) => {
                             let socket = TcpSocket::new_v4()?;
                             socket.bind((own, 0).into())?;
@@ -159,15 +159,15 @@ impl Client {
                         None => TcpStream::connect(&self.address).await?,
                     };
                     io.set_nodelay(true)?;
+                    for (n, part) in self.first.iter().enumerate() {
+                        if n > 0 {
+                            all_read(&io).await?;
+                        }
+                        io.write_all(part).await?;
+                    }
                     Box::new(io)
                 }
             };
-            for (n, part) in self.first.iter().enumerate() {
-                if n > 0 {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                io.write_all(part).await?;
-            }
             let Some(mut tls) = self.tls.clone() else { return Ok((io, None)) };
             if tls.alpn.is_empty() {
                 tls.alpn.push(if self.h2 { "h2" } else { "http/1.1" });
@@ -181,6 +181,28 @@ impl Client {
     fn authority(&self) -> String {
         if self.address.starts_with("unix:") { "localhost".into() } else { self.address.clone() }
     }
+}
+
+/// Waits until the other side, on this machine, has read all that was sent, or is gone.
+async fn all_read(io: &TcpStream) -> std::io::Result<()> {
+    let (ours, theirs) = (in_table(io.local_addr()?), in_table(io.peer_addr()?));
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp")?;
+        let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let theirs = rows.filter(|row| row[1] == theirs && row[2] == ours).map(|row| row[4]);
+        // The bytes that wait to be sent and to be read.
+        if theirs.into_iter().all(|queues| queues.ends_with(":00000000")) {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// An address of IPv4 as the kernel's table of connections writes it.
+fn in_table(address: SocketAddr) -> String {
+    let SocketAddr::V4(address) = address else { panic!("{address} is in another table") };
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    format!("{ip:08X}:{:04X}", address.port())
 }
 
 /// A request to fill in and send.

@@ -2,7 +2,6 @@
 
 use crate::support::{Edge, Origin, Reply, Seen, edge, origin, tool};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const ATTACKERS: f64 = 100.0;
 
@@ -31,13 +30,9 @@ async fn attack(edge: &Edge, path: &str, arguments: &[&str], counter: &str) -> S
         edge.metric_reaches("falconer_listener_connections_total{listener=\"web\"}", ATTACKERS)
             .await;
         let client = edge.client("web").from([127, 0, 0, 2]);
-        let mut slowest = Duration::ZERO;
         for _ in 0..200 {
-            let asked = Instant::now();
             assert_eq!(client.get("/").await, "hello");
-            slowest = slowest.max(asked.elapsed());
         }
-        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         edge.metric_becomes(counter, ATTACKERS).await;
     };
     let (finished, ()) = tokio::join!(attack, others);
