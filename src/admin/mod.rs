@@ -2,6 +2,7 @@
 
 use crate::exchange::Arrival;
 use crate::observe::Registry;
+use crate::runtime::{Outcome, Reloads};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora::apps::http_app::ServeHttp;
@@ -25,17 +26,40 @@ impl Readiness {
     }
 }
 
-/// The app behind the admin address.
-#[derive(Debug)]
+/// The app behind the admin address, and behind the socket for commands.
+#[derive(Clone, Debug)]
 pub struct Admin {
     registry: Registry,
     readiness: Arc<Readiness>,
+    /// Only where commands come in.
+    reloads: Option<Reloads>,
 }
 
 impl Admin {
     /// An app over what the process counts.
     pub fn new(registry: Registry, readiness: Arc<Readiness>) -> Self {
-        Self { registry, readiness }
+        Self { registry, readiness, reloads: None }
+    }
+
+    /// The same, which does what it is told under `/api/`.
+    #[must_use]
+    pub fn commanding(self, reloads: Reloads) -> Self {
+        Self { reloads: Some(reloads), ..self }
+    }
+
+    /// Reloads; what became of it as JSON.
+    async fn reload(&self, reloads: &Reloads, is_dry_run: bool) -> Answer {
+        let Some(outcome) = reloads.reload(is_dry_run).await else {
+            return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "The edge is about to end.\n");
+        };
+        let status = match outcome {
+            Outcome::Rejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Outcome::NeedsUpgrade { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::OK,
+        };
+        // It holds nothing that JSON cannot say.
+        let body = serde_json::to_string(&outcome).unwrap_or_default() + "\n";
+        Answer { status, kind: "application/json", body }
     }
 
     fn answer(&self, method: &Method, path: &str, wants_json: bool) -> Answer {
@@ -87,8 +111,15 @@ impl ServeHttp for Admin {
         let request = session.req_header();
         let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wants_json = accept.is_some_and(|accept| accept.contains("json"));
-        let answer = self.answer(&request.method, request.uri.path(), wants_json);
+        let answer = match (&self.reloads, &request.method, request.uri.path()) {
+            (Some(reloads), &Method::POST, "/api/reload") => {
+                let is_dry_run = request.uri.query() == Some("dry_run=true");
+                self.reload(reloads, is_dry_run).await
+            }
+            (_, method, path) => self.answer(method, path, wants_json),
+        };
         let length = answer.body.len();
+        let request = session.req_header();
         let body = if request.method == Method::HEAD { String::new() } else { answer.body };
         let response = Response::builder()
             .status(answer.status)

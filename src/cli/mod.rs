@@ -2,8 +2,10 @@
 
 mod check;
 pub mod demo;
+mod edge;
 mod explain;
 mod proxy;
+mod reload;
 mod report;
 mod run;
 mod schema;
@@ -13,7 +15,8 @@ use std::process::ExitCode;
 
 /// Exit codes, as `docs/` promises them.
 pub(crate) mod exit {
-    /// Something failed at run time: an address in use, an edge that is not found.
+    /// Something failed at run time: an address in use, an edge that is not found, a change that
+    /// no reload can make.
     pub(crate) const FAILED: u8 = 1;
     /// Wrong usage, or a document with problems.
     pub(crate) const PROBLEMS: u8 = 2;
@@ -43,6 +46,8 @@ enum Command {
     Check(run::Args),
     /// Say what becomes of one request: which route takes it, and what an endpoint gets.
     Explain(explain::Args),
+    /// Have a running edge follow its changed document, and say what became of it.
+    Reload(reload::Args),
     /// Run an edge before one application, without a document.
     Proxy(proxy::Args),
     /// Run a sample application to try things with.
@@ -64,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Demo(args) => demonstrate(args),
         Command::Schema(args) => schema::print(&args),

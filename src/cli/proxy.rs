@@ -5,6 +5,7 @@ use crate::config::{self, Address, Url};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What stands for a document.
 #[derive(clap::Args)]
@@ -31,5 +32,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     });
     // `$` would begin a variable.
     let document = document.to_string().replace('$', "$$");
-    run::start(&config::read_text(Path::new("arguments"), &document))
+    let reader = Arc::new(move || config::read_text(Path::new("arguments"), &document));
+    // There is nothing to keep, and nothing to reload.
+    run::start(reader(), reader, None)
 }

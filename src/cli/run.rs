@@ -4,10 +4,11 @@ use super::{exit, failed, report};
 use crate::config::{self, Read};
 use crate::observe::{self, Registry};
 use crate::runtime::{Retained, compile};
-use crate::server;
+use crate::server::{self, Reader, Start};
 use crate::value::{Diagnostic, Problem};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Where a document is looked for when none is named.
 const PLACES: [&str; 2] = ["conf/falconer.yaml", "/etc/falconer/falconer.yaml"];
@@ -35,23 +36,26 @@ impl Args {
 /// Runs the edge.
 pub(super) fn run(args: &Args) -> ExitCode {
     match args.document() {
-        Ok(file) => start(&config::read(&file)),
+        Ok(file) => {
+            let read = config::read(&file);
+            let state_dir = read.is_sound().then(|| server::state_dir(&read.document));
+            start(read, Arc::new(move || config::read(&file)), state_dir)
+        }
         Err(diagnostic) => report::refused(&diagnostic),
     }
 }
 
-/// Starts what was read, or says why not.
-pub(super) fn start(read: &Read) -> ExitCode {
-    let document = &read.document;
-    let retained = Retained::new(Registry::new(), document.metrics.latency);
-    let state_dir = read.is_sound().then(|| server::state_dir(document));
-    let (compiled, further) = compile(document, None, &retained, state_dir.as_deref());
+/// Starts what was read, or says why not; `reader` reads it again.
+pub(super) fn start(read: Read, reader: Reader, state_dir: Option<PathBuf>) -> ExitCode {
+    let retained = Retained::new(Registry::new(), read.document.metrics.latency);
+    let (compiled, further) = compile(&read.document, None, &retained, state_dir.as_deref());
     let has_errors = report::report(&read.diagnostics(further));
     let Some(compiled) = compiled.filter(|_| !has_errors) else {
         return ExitCode::from(exit::PROBLEMS);
     };
+    let document = read.document;
     observe::log::init(&document.log);
-    match server::run(document, compiled, &retained) {
+    match server::run(Start { document, compiled, retained, reader, state_dir }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(diagnostic) => failed(&diagnostic.to_string()),
     }

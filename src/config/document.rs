@@ -64,7 +64,7 @@ struct Shape {
 }
 
 /// What is counted.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "metrics")]
 pub struct Metrics {

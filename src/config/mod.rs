@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod compare;
 mod document;
 mod editor;
 pub mod env;
@@ -24,6 +25,7 @@ mod tree;
 mod words;
 
 pub use admin::Config as Admin;
+pub use compare::Change;
 pub use document::{Document, Metrics, Placed, Read, read, read_text, schema};
 pub use editor::editor_schema;
 pub use reference::reference;

@@ -68,6 +68,23 @@ pub(super) enum Written {
 }
 
 impl Node {
+    /// Whether it says the same, wherever it stands; the order of a map says nothing.
+    pub(super) fn says(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::List(these), Value::List(those)) => {
+                these.len() == those.len()
+                    && these.iter().zip(those).all(|(this, that)| this.says(that))
+            }
+            (Value::Map(these), Value::Map(those)) => {
+                let is_in = |(key, entry): (&String, &Entry)| {
+                    those.get(key).is_some_and(|that| entry.node.says(&that.node))
+                };
+                these.len() == those.len() && these.iter().all(is_in)
+            }
+            (this, that) => this == that && self.text == other.text,
+        }
+    }
+
     /// A list or a map.
     pub(super) fn collection(position: Position, value: Value) -> Self {
         Self { position, value, text: "".into(), written: Written::Plain }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a listener lends to every exchange that comes in by it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Entrance {
     /// The listener's name in the document.
     pub name: Arc<str>,

@@ -1,119 +1,33 @@
-//! The accept manager: takes connections from bound sockets and gives each a task.
+//! Takes connections from bound sockets and gives each a task.
 
 use super::body::Framing;
 use super::drain::Open;
 use super::gate::{Room, Visit};
-use super::idle::Table;
 use super::proxy_protocol::{self, Ends, Lack, Look};
 use super::running::Listener;
-use super::socket::Bound;
 use super::transport::Transport;
 use super::wire::Wire;
 use super::{h1, h2};
 use crate::exchange::{Arrival, Connection, Tls};
 use crate::observe::{Gauge, log::Throttle};
-use async_trait::async_trait;
 use bytes::BytesMut;
+use futures::FutureExt;
 use pingora::apps::HttpServerApp;
-use pingora::server::{ListenFds, ShutdownWatch};
-use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 
 /// How long accepting rests when descriptors ran out.
 const REST: Duration = Duration::from_millis(100);
 
 static DESCRIPTORS: Throttle = Throttle::new(Duration::from_secs(10));
 
-/// A bound socket and the listener it belongs to.
-pub struct Socket<A> {
-    /// The socket.
-    pub bound: Bound,
-    /// The listener.
-    pub listener: Arc<Listener<A>>,
-}
-
-/// The service that accepts on all sockets of one kind of app.
-pub struct Manager<A> {
-    name: &'static str,
-    sockets: Vec<Socket<A>>,
-    tasks: usize,
-}
-
-impl<A> Manager<A> {
-    /// A service with so many threads, each of which accepts on every socket.
-    pub fn new(name: &'static str, sockets: Vec<Socket<A>>, tasks: usize) -> Self {
-        Self { name, sockets, tasks: tasks.max(1) }
-    }
-}
-
-#[async_trait]
-impl<A> ServiceWithDependents for Manager<A>
-where
-    A: HttpServerApp + Send + Sync + 'static,
-{
-    async fn start_service(
-        &mut self,
-        _fds: Option<ListenFds>,
-        _shutdown: ShutdownWatch,
-        _tasks: usize,
-        ready: ServiceReadyNotifier,
-    ) {
-        let mut tasks = Vec::new();
-        let mut swept: Vec<Arc<Listener<A>>> = Vec::new();
-        for socket in self.sockets.drain(..) {
-            let listener = socket.listener;
-            // Once for all addresses of a listener: the sweeper is its clock.
-            if !swept.iter().any(|known| Arc::ptr_eq(known, &listener)) {
-                swept.push(listener.clone());
-                tasks.push(tokio::spawn(sweep(listener.clone())));
-            }
-            match socket.bound {
-                Bound::Tcp(socket) => match TcpListener::from_std(socket) {
-                    Ok(socket) => {
-                        let socket = Arc::new(socket);
-                        tasks.extend(
-                            (0..self.tasks)
-                                .map(|_| tokio::spawn(accept(listener.clone(), socket.clone()))),
-                        );
-                    }
-                    Err(error) => tracing::error!(%error, "a bound socket cannot be used"),
-                },
-                Bound::Unix(socket) => match UnixListener::from_std(socket) {
-                    Ok(socket) => {
-                        tasks.push(tokio::spawn(accept(listener.clone(), Arc::new(socket))));
-                    }
-                    Err(error) => tracing::error!(%error, "a bound socket cannot be used"),
-                },
-            }
-        }
-        ready.notify_ready();
-        for task in tasks {
-            // A task that panicked took no other with it.
-            let _ = task.await;
-        }
-    }
-
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn threads(&self) -> Option<usize> {
-        Some(self.tasks)
-    }
-
-    /// Handing sockets over is ours, so the engine must know of none.
-    fn listen_addresses(&self) -> Option<Vec<String>> {
-        Some(Vec::new())
-    }
-}
-
 /// A socket that accepts streams.
-trait Accept: Send + Sync + 'static {
+pub(super) trait Accept: Send + Sync + 'static {
     type Stream: Transport + Look + AsRawFd;
 
     fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
@@ -138,9 +52,13 @@ impl Accept for UnixListener {
     }
 }
 
-/// Accepts until draining begins; dropping the socket then closes it.
-async fn accept<A, L>(listener: Arc<Listener<A>>, socket: Arc<L>)
-where
+/// Accepts until the listener drains, or is told to stop here: `true` is for good, and then those
+/// who wait in the socket's queue still come in.
+pub(super) async fn accept<A, L>(
+    listener: Arc<Listener<A>>,
+    socket: Arc<L>,
+    mut stop: watch::Receiver<bool>,
+) where
     A: HttpServerApp + Send + Sync + 'static,
     L: Accept,
 {
@@ -153,7 +71,11 @@ where
         };
         let (room, accepted) = tokio::select! {
             next = next => next,
-            _ = drain.wait_for(|stop| *stop) => return,
+            _ = drain.wait_for(|stop| *stop) => break,
+            is_for_good = stop.wait_for(|stop| *stop) => match is_for_good {
+                Ok(_) => break,
+                Err(_) => return,
+            },
         };
         match accepted {
             Ok((stream, peer)) => admit(&listener, stream, peer, room),
@@ -170,6 +92,11 @@ where
                 tokio::time::sleep(REST).await;
             }
         }
+    }
+    while let Some(Ok((stream, peer))) = socket.next().now_or_never()
+        && let Some(room) = listener.gate.try_enter()
+    {
+        admit(&listener, stream, peer, room);
     }
 }
 
@@ -368,35 +295,5 @@ pub(super) async fn in_time<F: Future>(limit: Option<Duration>, future: F) -> Op
     match limit {
         Some(limit) => tokio::time::timeout(limit, future).await.ok(),
         None => Some(future.await),
-    }
-}
-
-/// Ends idle connections when their time is up, and all of them after the grace of a drain.
-async fn sweep<A: Send + Sync + 'static>(listener: Arc<Listener<A>>) {
-    let second = Duration::from_secs(1);
-    let mut drain = listener.drain.watch();
-    while !*drain.borrow() {
-        tokio::select! {
-            () = tokio::time::sleep(second) => tick(&listener.idle, listener.keep_alive),
-            _ = drain.wait_for(|stop| *stop) => {}
-        }
-    }
-    tokio::time::sleep(listener.idle_grace).await;
-    loop {
-        // A busy connection may become idle at any moment from here on.
-        listener.idle.sweep(0);
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-            () = listener.drain.emptied() => return,
-        }
-    }
-}
-
-fn tick(idle: &Table, keep_alive: Option<Duration>) {
-    idle.tick();
-    if let Some(keep_alive) = keep_alive {
-        // One more, because seconds are coarse: never early, at most a second late.
-        let seconds = keep_alive.as_millis().div_ceil(1000) as u64 + 1;
-        idle.sweep(u32::try_from(seconds).unwrap_or(u32::MAX));
     }
 }

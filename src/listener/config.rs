@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A bound address and how to accept on it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "listener")]
 pub struct Config {
@@ -38,7 +38,7 @@ pub struct Config {
 }
 
 /// How a listener encrypts.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "listener-tls")]
 pub struct Tls {
@@ -75,7 +75,7 @@ pub enum Protocol {
 }
 
 /// The field that tells the client's address.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "client-address")]
 pub enum ClientField {
@@ -89,7 +89,7 @@ pub enum ClientField {
 }
 
 /// Caps on the connections and requests of a listener.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "listener-limits")]
 pub struct Limits {

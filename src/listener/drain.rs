@@ -1,20 +1,24 @@
 //! How accepting ends: new work is refused, open work is finished.
 
+use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use tokio::sync::{Notify, watch};
 
 /// Every exchange asks whether we drain; one channel for all would be a lock shared by all cores.
 const SHARDS: usize = 64;
 
-/// Whether the process drains, and how many connections are still open.
+/// Whether the process or a listener drains, and how many connections are still open.
 #[derive(Debug)]
 pub struct Drain {
     stop: Vec<watch::Sender<bool>>,
     next: AtomicUsize,
     open: AtomicUsize,
     emptied: Notify,
+    /// What it is a part of.
+    whole: Option<Arc<Self>>,
+    parts: Mutex<Vec<Weak<Self>>>,
 }
 
 /// One open connection, counted until dropped.
@@ -28,16 +32,43 @@ impl Default for Drain {
             next: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             emptied: Notify::new(),
+            whole: None,
+            parts: Mutex::default(),
         }
     }
 }
 
 impl Drain {
+    /// A part, which drains with the whole or by itself; its connections are the whole's too.
+    pub(super) fn part(self: &Arc<Self>) -> Arc<Self> {
+        let part = Arc::new(Self { whole: Some(self.clone()), ..Self::default() });
+        let mut parts = self.parts.lock();
+        parts.retain(|part| part.strong_count() > 0);
+        parts.push(Arc::downgrade(&part));
+        // Under the lock: the whole looks for its parts after it has begun.
+        if self.has_begun() {
+            part.begin();
+        }
+        drop(parts);
+        part
+    }
+
     /// Begins to drain.
     pub fn begin(&self) {
         for stop in &self.stop {
             stop.send_replace(true);
         }
+        for part in self.parts.lock().iter().filter_map(Weak::upgrade) {
+            part.begin();
+        }
+    }
+
+    fn and_wholes(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |drain| drain.whole.as_deref())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.stop.first().is_none_or(|stop| *stop.borrow())
     }
 
     /// How many connections are open.
@@ -67,15 +98,19 @@ impl Drain {
 
     /// Counts a connection.
     pub(super) fn open_connection(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        for drain in self.and_wholes() {
+            drain.open.fetch_add(1, Ordering::Relaxed);
+        }
         Open(self.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::Release) == 1 {
-            self.0.emptied.notify_waiters();
+        for drain in self.0.and_wholes() {
+            if drain.open.fetch_sub(1, Ordering::Release) == 1 {
+                drain.emptied.notify_waiters();
+            }
         }
     }
 }
@@ -98,6 +133,22 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(second);
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_part_drains_by_itself_or_with_the_whole_and_counts_for_it() {
+        let whole = Arc::new(Drain::default());
+        let (one, other) = (whole.part(), whole.part());
+        let open = [one.open_connection(), other.open_connection()];
+        assert_eq!((whole.open(), one.open()), (2, 1));
+        one.begin();
+        let begun = || [&one, &other, &whole].map(|drain| *drain.watch().borrow());
+        assert_eq!(begun(), [true, false, false]);
+        whole.begin();
+        assert_eq!(begun(), [true; 3]);
+        assert!(*whole.part().watch().borrow(), "one that came too late");
+        drop(open);
+        whole.emptied().await;
     }
 
     #[test]

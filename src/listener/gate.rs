@@ -11,6 +11,7 @@ const SHARDS: usize = 32;
 /// Lets connections in while there is room.
 #[derive(Debug)]
 pub(super) struct Gate {
+    most: Option<u64>,
     listener: Option<Arc<Semaphore>>,
     process: Option<Arc<Semaphore>>,
     per_client: Option<u64>,
@@ -37,19 +38,26 @@ struct Clients {
 }
 
 impl Gate {
-    /// A gate with a cap for the listener and for one client; `process` is shared by all.
+    /// A gate with a cap for the listener and for one client; `process` is shared by all. Who came
+    /// in by the gate before counts, but for a cap of the listener that is another now.
     pub(super) fn new(
-        listener: Option<u64>,
+        most: Option<u64>,
         per_client: Option<u64>,
         process: Option<Arc<Semaphore>>,
+        before: Option<&Self>,
     ) -> Self {
-        let most = Semaphore::MAX_PERMITS;
-        let permits = |n: u64| usize::try_from(n).unwrap_or(most).min(most);
+        let all = Semaphore::MAX_PERMITS;
+        let permits = |n: u64| usize::try_from(n).unwrap_or(all).min(all);
+        let fresh = || most.map(|n| Arc::new(Semaphore::new(permits(n))));
+        let same = before.filter(|before| before.most == most);
+        // Without a cap, nobody was counted.
+        let known = before.filter(|before| before.per_client.is_some());
         Self {
-            listener: listener.map(|n| Arc::new(Semaphore::new(permits(n)))),
+            most,
+            listener: same.map_or_else(fresh, |before| before.listener.clone()),
             process,
             per_client,
-            clients: Arc::default(),
+            clients: known.map(|before| before.clients.clone()).unwrap_or_default(),
         }
     }
 
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_client_has_its_own_share() {
-        let gate = Gate::new(None, Some(2), None);
+        let gate = Gate::new(None, Some(2), None, None);
         let first = gate.visit(A).unwrap();
         let _second = gate.visit(A).unwrap();
         assert!(gate.visit(A).is_none());
@@ -133,7 +141,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_a_client_that_left() {
-        let gate = Gate::new(None, Some(2), None);
+        let gate = Gate::new(None, Some(2), None, None);
         drop(gate.visit(A));
         assert!(gate.clients.shards.iter().all(|s| s.lock().is_empty()));
     }
@@ -141,8 +149,8 @@ mod tests {
     #[test]
     fn both_caps_hold() {
         let process = Some(Arc::new(Semaphore::new(2)));
-        let gate = Gate::new(Some(1), None, process.clone());
-        let other = Gate::new(None, None, process);
+        let gate = Gate::new(Some(1), None, process.clone(), None);
+        let other = Gate::new(None, None, process, None);
         let room = gate.try_enter().unwrap();
         assert!(gate.try_enter().is_none());
         let _other = other.try_enter().unwrap();

@@ -81,6 +81,16 @@ impl Table {
             }
         }
     }
+
+    /// Ends all connections, whatever they do.
+    pub(super) fn cut(&self) {
+        for shard in &self.shards {
+            for entry in shard.lock().entries.iter().flatten() {
+                // As above: the number cannot be another socket's.
+                let _ = shutdown(entry.descriptor, Shutdown::Both);
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -171,6 +181,14 @@ mod tests {
         assert!(!has_ended(&unused));
         table.sweep(0);
         assert!(has_ended(&unused) && !slot.busy());
+    }
+
+    #[test]
+    fn a_cut_ends_the_busy_ones_too() {
+        let table = Arc::new(Table::default());
+        let (busy, peer, _slot) = connection(&table);
+        table.cut();
+        assert!(has_ended(&busy) && has_ended(&peer));
     }
 
     #[test]

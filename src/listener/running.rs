@@ -9,7 +9,7 @@ use super::proxy_protocol::ProxyProtocol;
 use super::refusal::Refusal;
 use crate::exchange::{Cause, Connection, Entrance};
 use crate::observe::access;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -45,16 +45,20 @@ pub struct Listener<A> {
     pub(super) drain: Arc<Drain>,
     pub(super) metrics: Handles,
     access: access::Sender,
+    /// How long a drain may take; unset is as long as its exchanges last.
+    longest: OnceLock<Duration>,
 }
 
 impl<A> Listener<A> {
-    /// A listener of a configuration; `tls` is the acceptor for its certificates.
+    /// A listener of a configuration; `tls` is the acceptor for its certificates. Connections of
+    /// the one that it takes the place of count for its caps.
     pub fn new(
         config: &Config,
         entrance: Arc<Entrance>,
         tls: Option<Arc<rustls::ServerConfig>>,
         app: Arc<A>,
         shared: &Shared,
+        before: Option<&Self>,
     ) -> Self {
         let limits = &config.limits;
         let protocols = config.protocols();
@@ -73,14 +77,32 @@ impl<A> Listener<A> {
                 limits.connections.on(),
                 limits.connections_per_client.on(),
                 shared.connections.clone(),
+                before.map(|before| &before.gate),
             ),
             idle: Arc::default(),
-            drain: shared.drain.clone(),
+            drain: shared.drain.part(),
             access: shared.access.clone(),
+            longest: OnceLock::new(),
         }
     }
 
-    /// Waits until the process drains and those who asked for nothing had their grace.
+    /// Drains, because another takes its place: what is open goes on to its end.
+    pub fn retire(&self) {
+        self.drain.begin();
+    }
+
+    /// Drains, because it is gone: what is still open after so long is cut off.
+    pub fn remove(&self, longest: Duration) {
+        // A second time would be another's removal, and there is none.
+        let _ = self.longest.set(longest);
+        self.drain.begin();
+    }
+
+    pub(super) fn longest(&self) -> Option<Duration> {
+        self.longest.get().copied()
+    }
+
+    /// Waits until it drains and those who asked for nothing had their grace.
     pub(super) async fn grace_over(&self) {
         // The sender lives as long as the listener.
         let _ = self.drain.watch().wait_for(|stop| *stop).await;

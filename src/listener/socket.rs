@@ -3,36 +3,46 @@
 use super::address::Address;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 /// The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// A bound socket, listening already: connections wait in its queue until they are accepted.
+/// A bound socket, listening already: connections wait in its queue until they are accepted. The
+/// file of a unix socket is removed with it.
 #[derive(Debug)]
-pub enum Bound {
-    /// TCP.
-    Tcp(std::net::TcpListener),
-    /// A unix socket.
-    Unix(std::os::unix::net::UnixListener),
+pub struct Bound {
+    pub(super) socket: Kind,
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 impl Bound {
     /// Binds an address and listens.
     pub fn new(address: &Address, with_ipv4: bool) -> io::Result<Self> {
-        match address {
-            Address::Tcp(address) => tcp(*address, with_ipv4).map(Self::Tcp),
-            Address::Unix(path) => unix(path).map(Self::Unix),
-        }
+        Ok(match address {
+            Address::Tcp(address) => {
+                Self { socket: Kind::Tcp(tcp(*address, with_ipv4)?), file: None }
+            }
+            Address::Unix(path) => {
+                Self { socket: Kind::Unix(unix(path)?), file: Some(path.clone()) }
+            }
+        })
     }
 
     /// The address, with the port that was picked for port 0.
     pub fn address(&self) -> io::Result<Address> {
-        match self {
-            Self::Tcp(socket) => socket.local_addr().map(Address::Tcp),
-            Self::Unix(socket) => {
+        match &self.socket {
+            Kind::Tcp(socket) => socket.local_addr().map(Address::Tcp),
+            Kind::Unix(socket) => {
                 let address = socket.local_addr()?;
                 Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).into()))
             }
@@ -40,7 +50,16 @@ impl Bound {
     }
 }
 
-fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<std::net::TcpListener> {
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Some(path) = &self.file {
+            // Whoever removed it already did our work.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the process before.
     socket.set_reuse_address(true)?;
@@ -53,8 +72,7 @@ fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<std::net::TcpListener
     Ok(socket.into())
 }
 
-fn unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::net::{UnixListener, UnixStream};
+fn unix(path: &Path) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket());
     // A socket that nobody answers was left behind by a process that is gone.
     if is_socket && UnixStream::connect(path).is_err() {
@@ -90,10 +108,14 @@ mod tests {
     #[test]
     fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let address = format!("unix:{}", folder.path().join("s").display());
-        let first = bind(&address).unwrap();
+        let path = folder.path().join("s");
+        let address = format!("unix:{}", path.display());
+        let other = UnixListener::bind(&path).unwrap();
         assert_eq!(bind(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        drop(first);
-        bind(&address).unwrap();
+        drop(other);
+        assert!(path.exists(), "nobody removed it");
+        let bound = bind(&address).unwrap();
+        drop(bound);
+        assert!(!path.exists(), "it leaves nothing behind");
     }
 }

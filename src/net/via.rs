@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 pub struct Pseudonym(Box<str>);
 
 /// The values that are added, made once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
     pseudonym: Pseudonym,
     values: [HeaderValue; 3],

@@ -1,5 +1,6 @@
 //! From a document to a snapshot, or to everything that is wrong with it.
 
+use super::entry::Entry;
 use super::retain::Retained;
 use super::snapshot::Snapshot;
 use crate::config::{Document, Placed, Step, nearest};
@@ -29,19 +30,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// What listeners use, by name.
     pub listeners: IndexMap<String, Entry>,
-}
-
-/// A listener, ready to be bound.
-#[derive(Debug)]
-pub struct Entry {
-    /// As written.
-    pub config: listener::Config,
-    /// What its exchanges know of it.
-    pub entrance: Arc<Entrance>,
-    /// Its TLS, if it has any.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// The way to it in the document.
-    pub steps: Vec<Step>,
+    /// The certificates, by name.
+    pub certificates: IndexMap<String, Certificate>,
 }
 
 /// Compiles what could be read of a document; `None` if something in it cannot be compiled.
@@ -57,7 +47,8 @@ pub fn compile(
     let mut compiler = Compiler {
         document,
         retained,
-        before: counted(previous),
+        previous,
+        counted: counted(previous),
         unkept: Vec::new(),
         diagnostics: Vec::new(),
     };
@@ -84,7 +75,7 @@ pub fn compile(
             upstreams,
             unrouted: Arc::new(compiler.counting("", None)),
         };
-        Compiled { snapshot, listeners }
+        Compiled { snapshot, listeners, certificates }
     });
     (compiled, compiler.diagnostics)
 }
@@ -92,8 +83,9 @@ pub fn compile(
 struct Compiler<'a> {
     document: &'a Document,
     retained: &'a Retained,
+    previous: Option<&'a Snapshot>,
     /// What routes count in the snapshot before, by their names.
-    before: HashMap<&'a str, &'a route::Handles>,
+    counted: HashMap<&'a str, &'a route::Handles>,
     /// Certificates that were made.
     unkept: Vec<Placed<Unkept>>,
     diagnostics: Vec<Diagnostic>,
@@ -211,7 +203,7 @@ impl Compiler<'_> {
         listener: &listener::Config,
         certificates: &IndexMap<String, Certificate>,
         steps: &[Step],
-    ) -> Option<Arc<rustls::ServerConfig>> {
+    ) -> Option<tls::Serving> {
         let steps = below(&below(steps, "tls"), "certificates");
         let served = config.certificates.iter().filter_map(|name| certificates.get(name));
         let served: Vec<_> = served.cloned().collect();
@@ -228,8 +220,8 @@ impl Compiler<'_> {
             alpn.push(b"http/1.1".to_vec());
         }
         let resolver = tls::Resolver::new(&served)?;
-        match tls::server_config(resolver, oldest, alpn) {
-            Ok(config) => Some(config),
+        match tls::Serving::new(resolver, oldest, alpn) {
+            Ok(serving) => Some(serving),
             Err(error) => {
                 let remedy = "serve another certificate";
                 self.fail(&steps, Problem::new(format!("TLS cannot be set up: {error}"), remedy));
@@ -262,13 +254,18 @@ impl Compiler<'_> {
                 let at = below(&below(&below(steps, "balance"), "hash"), "key");
                 self.warn(&at, Problem::new(what, remedy));
             }
-            let upstream = Upstream::new(
-                name.as_str().into(),
-                value.clone(),
-                security.unwrap_or_default(),
-                self.retained.endpoints.clone(),
-                &self.retained.upstreams,
-            );
+            let security = security.unwrap_or_default();
+            let before = self.previous.and_then(|previous| previous.upstreams.get(name));
+            let upstream = match before.filter(|before| before.is(value, &security)) {
+                Some(same) => same.clone(),
+                None => Upstream::new(
+                    name.as_str().into(),
+                    value.clone(),
+                    security,
+                    self.retained.endpoints.clone(),
+                    &self.retained.upstreams,
+                ),
+            };
             upstreams.insert(name.clone(), upstream);
         }
         upstreams
@@ -519,7 +516,7 @@ impl Compiler<'_> {
 
     /// What a route counts; exchanges that no route takes count as one without a name.
     fn counting(&self, name: &str, route: Option<&route::Config>) -> route::Handles {
-        let before = self.before.get(name).copied();
+        let before = self.counted.get(name).copied();
         self.retained.routes.of(name, &self.numbered(route), before)
     }
 
@@ -567,7 +564,7 @@ fn place<T: Clone>(items: &[T], steps: &[Step]) -> Vec<Placed<T>> {
 }
 
 /// The route's own name, or `route-N` by its place, from 1.
-fn name_of(config: &route::Config, steps: &[Step]) -> String {
+pub(super) fn name_of(config: &route::Config, steps: &[Step]) -> String {
     let place = match steps.last() {
         Some(Step::Item(index)) => index + 1,
         _ => 0,

@@ -1,5 +1,6 @@
 //! What outlives snapshots: state is keyed by identity, so that a reload finds it again.
 
+use super::reload::Metrics;
 use crate::observe::Registry;
 use crate::{listener, route, upstream};
 use parking_lot::Mutex;
@@ -18,6 +19,8 @@ pub struct Retained {
     pub routes: route::Metrics,
     /// The families of upstreams.
     pub upstreams: upstream::Metrics,
+    /// What is counted of reloads.
+    pub reloads: Metrics,
     /// The names of listeners; a name's place is its number as long as the process lives.
     numbers: Mutex<Vec<Arc<str>>>,
 }
@@ -30,6 +33,7 @@ impl Retained {
             listeners: listener::Metrics::new(&registry),
             routes: route::Metrics::new(&registry, with_latency),
             upstreams: upstream::Metrics::new(&registry),
+            reloads: Metrics::new(&registry),
             registry,
             numbers: Mutex::default(),
         }

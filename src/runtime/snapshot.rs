@@ -42,4 +42,9 @@ impl Handle {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
+
+    /// Puts another snapshot in the place of the current one: all of it, at once.
+    pub fn swap(&self, next: Snapshot) {
+        self.current.store(Arc::new(next));
+    }
 }

@@ -1,100 +1,66 @@
-//! Everything that can fail for a reason outside the document, before anything is started.
+//! Sockets for what a document says, before anything of it is started.
 
 use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
-use crate::observe::Registry;
-use crate::observe::access::{self, Writer};
-use crate::runtime::Entry;
 use crate::value::{Diagnostic, OneOrMany, Problem};
-use indexmap::IndexMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 
-/// All sockets of a document, bound and listening.
-pub(super) struct Bindings<'a> {
-    listeners: Vec<(Vec<Bound>, &'a Entry)>,
-    admin: Vec<Bound>,
-    files: Files,
+/// A socket, and the address of the document that it was bound for.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) listener: Arc<str>,
+    pub(super) address: Address,
+    pub(super) bound: Arc<Bound>,
+    /// Whether it is new to its listener.
+    is_new: bool,
 }
 
-/// What [`Bindings`] come to.
-pub(super) struct Ready<'a> {
-    pub(super) sockets: Vec<(Vec<Bound>, &'a Entry)>,
-    pub(super) admin: Vec<Bound>,
-    pub(super) files: Files,
-}
+/// Sockets that may be taken instead of binding an address anew.
+pub(super) struct Spare(pub(super) Vec<Place>);
 
-/// The files of unix sockets, removed when dropped: by a start that failed, or at the end.
-#[derive(Default)]
-pub(super) struct Files(Vec<PathBuf>);
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            // Whoever removed it already did our work.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-impl<'a> Bindings<'a> {
-    /// Binds every address, or none.
+impl Spare {
+    /// One socket for each address of a listener.
     pub(super) fn bind(
-        document: &Document,
-        listeners: &'a IndexMap<String, Entry>,
-    ) -> Result<Self, Diagnostic> {
-        let mut all = Self { listeners: Vec::new(), admin: Vec::new(), files: Files::default() };
-        for (name, entry) in listeners {
-            let bound = all.addresses(document, name, &entry.config.address, &entry.steps)?;
-            all.listeners.push((bound, entry));
-        }
-        if let Some(admin) = &document.admin {
-            all.admin =
-                all.addresses(document, super::ADMIN, &admin.value.address, &admin.steps)?;
-        }
-        Ok(all)
-    }
-
-    /// Hands the sockets over; from here on they are used.
-    pub(super) fn ready(self) -> Ready<'a> {
-        for (bound, entry) in &self.listeners {
-            tell(&entry.entrance.name, bound);
-        }
-        tell(super::ADMIN, &self.admin);
-        Ready { sockets: self.listeners, admin: self.admin, files: self.files }
-    }
-
-    fn addresses(
         &mut self,
         document: &Document,
         name: &str,
         addresses: &OneOrMany<Address>,
         steps: &[Step],
-    ) -> Result<Vec<Bound>, Diagnostic> {
-        let mut bound = Vec::new();
-        for address in addresses.iter() {
+    ) -> Result<Vec<Place>, Diagnostic> {
+        let bind = |address: &Address| {
             let address = resolve(address, document, steps);
-            match Bound::new(&address, takes_ipv4(&address, addresses)) {
-                Ok(socket) => bound.push(socket),
-                Err(error) => {
-                    let steps = [steps, &[Step::Key("address".into())]].concat();
-                    return Err(document.error(&steps, problem(name, &address, &error)));
-                }
+            if let Some(place) = self.take(name, &address) {
+                let is_new = *place.listener != *name;
+                return Ok(Place { listener: name.into(), is_new, ..place });
             }
-            if let Address::Unix(path) = address {
-                self.files.0.push(path);
-            }
-        }
-        Ok(bound)
+            let bound = Bound::new(&address, takes_ipv4(&address, addresses)).map_err(|error| {
+                let steps = [steps, &[Step::Key("address".into())]].concat();
+                document.error(&steps, problem(name, &address, &error))
+            })?;
+            Ok(Place { listener: name.into(), address, bound: Arc::new(bound), is_new: true })
+        };
+        addresses.iter().map(bind).collect()
+    }
+
+    /// A socket of the same address. Of port 0, every listener has its own.
+    fn take(&mut self, name: &str, address: &Address) -> Option<Place> {
+        let is_any = matches!(address, Address::Tcp(address) if address.port() == 0);
+        let fits =
+            |place: &Place| place.address == *address && (!is_any || *place.listener == *name);
+        let found = self.0.iter().position(fits)?;
+        Some(self.0.swap_remove(found))
     }
 }
 
-fn tell(listener: &str, sockets: &[Bound]) {
-    for socket in sockets {
-        let address = socket.address().map(|a| a.to_string()).unwrap_or_default();
-        tracing::info!(listener, %address, "listening");
+/// Says where somebody listens, if that is news.
+pub(super) fn tell(place: &Place) {
+    if !place.is_new {
+        return;
     }
+    let address = place.bound.address().map(|a| a.to_string()).unwrap_or_default();
+    tracing::info!(listener = &*place.listener, %address, "listening");
 }
 
 /// A relative path is seen from the document's folder.
@@ -124,16 +90,4 @@ fn problem(name: &str, address: &Address, error: &io::Error) -> Problem {
         _ => "take another address",
     };
     Problem::new(format!("listener `{name}` cannot bind {address}: {error}"), remedy)
-}
-
-/// Starts the writer of the access log.
-pub(super) fn access_log(document: &Document, registry: &Registry) -> Result<Writer, Diagnostic> {
-    let steps = [Step::Key("access_log".into()), Step::Key("path".into())];
-    let path = document.access_log.path.resolve(document.folder(&steps));
-    let shown = path.to_string();
-    let config = access::Config { path, ..document.access_log.clone() };
-    Writer::start(&config, registry).map_err(|error| {
-        let what = format!("the access log cannot be opened at {shown}: {error}");
-        document.error(&steps, Problem::new(what, "name a file that this user may write"))
-    })
 }

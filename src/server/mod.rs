@@ -1,31 +1,40 @@
 //! The composition root: one compiled document in, one running engine out.
 
 mod bind;
+mod control;
 pub mod explain;
 mod limits;
-mod services;
+mod listeners;
 mod signals;
+mod state;
 
 use crate::admin::{Admin, Readiness};
-use crate::config::{self, Document};
+use crate::config::{self, Document, Placed, Step};
 use crate::exchange::{ClientAddress, Entrance, Limits};
-use crate::listener::{self, Drain, Listener, Manager, Shared, Socket};
+use crate::listener::{self, Accepting, Drain, Listener, Manager, Opener, Shared};
 use crate::net::CidrSet;
-use crate::observe::{access, process};
+use crate::observe::access::{self, Writer};
+use crate::observe::{Registry, process};
 use crate::proxy::Proxy;
-use crate::runtime::{Compiled, Handle, Retained};
+use crate::runtime::{Compiled, Handle, Reloads, Retained, Running};
 use crate::tls;
 use crate::upstream::{Dns, Names};
-use crate::value::Diagnostic;
-use bind::{Bindings, Ready};
+use crate::value::{Diagnostic, Problem};
+use bind::{Place, Spare};
+use control::Control;
+use listeners::Listeners;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
-use services::Warm;
-use signals::Signals;
+use signals::{Signals, Stop};
+use state::State;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use control::Reader;
+pub use state::SOCKET;
 
 /// How long the last lines of the access log may take when the process ends.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -35,18 +44,38 @@ const ATTEMPTS: usize = 64;
 /// The name of the admin's own listener in logs and metrics.
 const ADMIN: &str = "admin";
 
+/// A document that can run, and what it needs to be followed.
+pub struct Start {
+    /// The document.
+    pub document: Document,
+    /// The same, compiled.
+    pub compiled: Compiled,
+    /// What outlives it.
+    pub retained: Retained,
+    /// Reads it again.
+    pub reader: Reader,
+    /// Where state is kept; without it, commands do not find the edge.
+    pub state_dir: Option<PathBuf>,
+}
+
 /// Runs a compiled document until the process is told to end.
 ///
 /// An error is what kept it from starting; then nothing was started.
-pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Result<(), Diagnostic> {
+pub fn run(start: Start) -> Result<(), Diagnostic> {
+    let Start { document, compiled, retained, reader, state_dir } = start;
+    let Compiled { snapshot, listeners: entries, certificates } = compiled;
     let threads = document.server.threads.or(limits::cores);
     limits::raise_descriptors();
     tls::check_roots()?;
-    let bindings = Bindings::bind(document, &compiled.listeners)?;
-    let writer = Arc::new(bind::access_log(document, &retained.registry)?);
+    let state = match &state_dir {
+        Some(folder) => State::take(&document, folder)?,
+        None => None,
+    };
+    let admin = admin(&document)?;
+    let writer = Arc::new(access_log(&document, &retained.registry)?);
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);
 
-    let runtime = Handle::new(compiled.snapshot);
+    let runtime = Handle::new(snapshot);
     let readiness = Arc::new(Readiness::default());
     let drain = Arc::new(Drain::default());
     let pool = document.server.upstream_pool;
@@ -62,40 +91,73 @@ pub fn run(document: &Document, compiled: Compiled, retained: &Retained) -> Resu
     let shared = Shared {
         drain: drain.clone(),
         idle_grace: document.server.idle_grace.0,
-        connections: limits::connections(document),
+        connections: limits::connections(&document),
         metrics: retained.listeners.clone(),
         access: writer.sender(),
     };
-    let proxy = Proxy::new(runtime.clone(), writer.sender());
-    let proxy = engine(&server.configuration, proxy);
-    let Ready { sockets, admin, files: _files } = bindings.ready();
-    let sockets = sockets
-        .into_iter()
-        .map(|(bound, entry)| {
-            let (config, entrance) = (&entry.config, entry.entrance.clone());
-            let listener =
-                Listener::new(config, entrance, entry.tls.clone(), proxy.clone(), &shared);
-            (bound, Arc::new(listener))
-        })
-        .flat_map(|(bound, listener)| {
-            bound.into_iter().map(move |bound| Socket { bound, listener: listener.clone() })
+    let proxy = engine(&server.configuration, Proxy::new(runtime.clone(), writer.sender()));
+    let (manager, opener) = Manager::new("edge", server.configuration.threads);
+    let longest = document.server.drain.0;
+    let mut listeners = Listeners::new(opener, proxy, shared.clone(), longest);
+    let ready = listeners.bind(&document, entries)?;
+    listeners.open(ready);
+
+    let (reloads, requests) = Reloads::new();
+    let stop = Stop { drain, readiness: readiness.clone(), longest };
+    let signals = Signals::new(stop, writer.clone(), reloads.clone());
+    let registry = retained.registry.clone();
+    let control = Control {
+        reader,
+        running: Arc::new(Running { document, certificates }),
+        retained: Arc::new(retained),
+        runtime,
+        names: Names::new(Arc::new(Dns::default())),
+        listeners,
+        state_dir,
+        readiness: readiness.clone(),
+        heard: signals.heard(),
+        requests,
+    };
+    let control = server.add_service(control);
+    server.add_service(manager).add_dependency(&control);
+    let (manager, opener) = Manager::new(ADMIN, 1);
+    let app = Admin::new(registry, readiness);
+    let doors = admin.iter().map(|place| (&*place.bound, app.clone()));
+    let commands = state.as_ref().map(|state| (&state.socket, app.clone().commanding(reloads)));
+    let _accepting: Vec<Accepting> = doors
+        .chain(commands)
+        .filter_map(|(bound, app)| {
+            opener.accept(&admin_listener(app, &shared, &opener), bound).ok()
         })
         .collect();
-
-    let signals = Signals::new(drain, readiness.clone(), writer.clone(), &document.server);
-    let names = Names::new(Arc::new(Dns::default()));
-    let warm = Warm::new(runtime, names, readiness.clone(), signals.heard());
-    let warm = server.add_service(warm);
-    let accepting = server.add_service(Manager::new("edge", sockets, server.configuration.threads));
-    accepting.add_dependency(&warm);
-    if !admin.is_empty() {
-        let app = Admin::new(retained.registry.clone(), readiness);
-        server.add_service(admin_service(admin, app, &shared));
-    }
+    admin.iter().for_each(bind::tell);
+    server.add_service(manager);
 
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     writer.close(FLUSH);
     Ok(())
+}
+
+/// The sockets of the admin address.
+fn admin(document: &Document) -> Result<Vec<Place>, Diagnostic> {
+    match &document.admin {
+        Some(Placed { value, steps }) => {
+            Spare(Vec::new()).bind(document, ADMIN, &value.address, steps)
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Starts the writer of the access log.
+fn access_log(document: &Document, registry: &Registry) -> Result<Writer, Diagnostic> {
+    let steps = [Step::Key("access_log".into()), Step::Key("path".into())];
+    let path = document.access_log.path.resolve(document.folder(&steps));
+    let shown = path.to_string();
+    let config = access::Config { path, ..document.access_log.clone() };
+    Writer::start(&config, registry).map_err(|error| {
+        let what = format!("the access log cannot be opened at {shown}: {error}");
+        document.error(&steps, Problem::new(what, "name a file that this user may write"))
+    })
 }
 
 /// The engine that calls the hooks.
@@ -109,7 +171,7 @@ fn engine(conf: &Arc<ServerConf>, proxy: Proxy) -> Arc<HttpProxy<Proxy>> {
 }
 
 /// The admin's listener has no part in the drain: probes are answered to the end.
-fn admin_service(bound: Vec<listener::Bound>, app: Admin, shared: &Shared) -> Manager<Admin> {
+fn admin_listener(app: Admin, shared: &Shared, opener: &Opener<Admin>) -> Arc<Listener<Admin>> {
     let config = listener::Config::plain();
     let entrance = Arc::new(Entrance {
         name: ADMIN.into(),
@@ -125,14 +187,14 @@ fn admin_service(bound: Vec<listener::Bound>, app: Admin, shared: &Shared) -> Ma
         access: access::Sender::off(),
         ..shared.clone()
     };
-    let listener = Arc::new(Listener::new(&config, entrance, None, Arc::new(app), &shared));
-    let sockets =
-        bound.into_iter().map(|bound| Socket { bound, listener: listener.clone() }).collect();
-    Manager::new(ADMIN, sockets, 1)
+    let listener = Listener::new(&config, entrance, None, Arc::new(app), &shared, None);
+    let listener = Arc::new(listener);
+    opener.open(&listener);
+    listener
 }
 
 /// Where state is kept: as written, else systemd's directory, else `state` beside the document.
-pub fn state_dir(document: &Document) -> std::path::PathBuf {
+pub fn state_dir(document: &Document) -> PathBuf {
     let written = document.server.state_dir.clone();
     let of_systemd = || config::env::variable("STATE_DIRECTORY").map(Into::into);
     written.or_else(of_systemd).unwrap_or_else(|| document.folder(&[]).join("state"))

@@ -1,9 +1,10 @@
-//! SIGTERM and SIGINT drain, a second one ends at once; SIGUSR1 opens the access log anew.
+//! SIGTERM, SIGINT and SIGQUIT drain, a second one ends at once; SIGHUP reloads; SIGUSR1 opens the
+//! access log anew.
 
 use crate::admin::Readiness;
-use crate::config;
 use crate::listener::Drain;
 use crate::observe::access::Writer;
+use crate::runtime::Reloads;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use std::convert::Infallible;
@@ -12,23 +13,25 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+/// How the process stops.
+pub(super) struct Stop {
+    pub(super) drain: Arc<Drain>,
+    pub(super) readiness: Arc<Readiness>,
+    /// What is open after so long is cut off.
+    pub(super) longest: Duration,
+}
+
 /// Drains by itself and then has the engine end at once: the engine's own grace is a fixed sleep.
 pub(super) struct Signals {
-    drain: Arc<Drain>,
-    readiness: Arc<Readiness>,
+    stop: Stop,
     access: Arc<Writer>,
-    longest: Duration,
+    reloads: Reloads,
     heard: Arc<Notify>,
 }
 
 impl Signals {
-    pub(super) fn new(
-        drain: Arc<Drain>,
-        readiness: Arc<Readiness>,
-        access: Arc<Writer>,
-        server: &config::Server,
-    ) -> Self {
-        Self { drain, readiness, access, longest: server.drain.0, heard: Arc::default() }
+    pub(super) fn new(stop: Stop, access: Arc<Writer>, reloads: Reloads) -> Self {
+        Self { stop, access, reloads, heard: Arc::default() }
     }
 
     /// What is told as soon as signals are heard; before, one would kill the process.
@@ -37,26 +40,33 @@ impl Signals {
     }
 
     /// Ends when draining is over, or with a second signal.
-    async fn end(&self, terminate: &mut Signal, interrupt: &mut Signal) {
-        either(terminate, interrupt).await;
+    async fn end(&self, ends: &mut Ends) {
+        ends.one().await;
         tokio::select! {
-            () = self.drain() => {}
-            () = either(terminate, interrupt) => tracing::warn!("a second signal: ending now"),
+            () = self.stop.drain() => {}
+            () = ends.one() => tracing::warn!("a second signal: ending now"),
         }
     }
 
     /// Opens the access log anew as often as it is told to.
     async fn reopen(&self, told: &mut Signal) -> Infallible {
         loop {
-            // Once no signal can come any more, nothing is to be done.
-            if told.recv().await.is_none() {
-                std::future::pending::<()>().await;
-            }
+            hear(told).await;
             tracing::info!("the access log is opened anew");
             self.access.reopen();
         }
     }
 
+    /// Reloads as often as it is told to; the outcome is in the log.
+    async fn reload(&self, told: &mut Signal) -> Infallible {
+        loop {
+            hear(told).await;
+            let _ = self.reloads.reload(false).await;
+        }
+    }
+}
+
+impl Stop {
     async fn drain(&self) {
         self.readiness.set(false);
         let open = self.drain.open();
@@ -73,29 +83,51 @@ impl Signals {
     }
 }
 
+/// The signals that end the process.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    async fn one(&mut self) {
+        let Self([terminate, interrupt, quit]) = self;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+        }
+    }
+}
+
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()];
+        let kinds = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+        ];
         let signals = kinds.map(signal);
         self.heard.notify_one();
-        let [Ok(mut terminate), Ok(mut interrupt), Ok(mut user)] = signals else {
+        let [Ok(terminate), Ok(interrupt), Ok(quit), Ok(mut hangup), Ok(mut user)] = signals else {
             for error in signals.into_iter().filter_map(Result::err) {
                 tracing::error!(%error, "signals cannot be heard; only SIGKILL ends this process");
             }
             return std::future::pending().await;
         };
+        let mut ends = Ends([terminate, interrupt, quit]);
         tokio::select! {
-            () = self.end(&mut terminate, &mut interrupt) => {}
+            () = self.end(&mut ends) => {}
+            never = self.reload(&mut hangup) => match never {},
             never = self.reopen(&mut user) => match never {},
         }
         ShutdownSignal::FastShutdown
     }
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+async fn hear(signal: &mut Signal) {
+    // Once no signal can come any more, nothing is to be done.
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
     }
 }

@@ -12,4 +12,4 @@ pub use config::{Config, Source};
 pub use resolver::Resolver;
 pub use roots::{Authorities, check_roots};
 pub use self_signed::Unkept;
-pub use server::{Version, server_config};
+pub use server::{Serving, Version};

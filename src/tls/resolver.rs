@@ -1,6 +1,7 @@
 //! Finds the certificate for the name a client asks for.
 
 use super::Certificate;
+use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
@@ -8,9 +9,12 @@ use std::sync::Arc;
 
 type Names = HashMap<Box<str>, Arc<CertifiedKey>, foldhash::fast::RandomState>;
 
-/// The certificates of a listener, by name.
+/// The certificates of a listener, by name; they can change while it runs.
 #[derive(Debug)]
-pub struct Resolver {
+pub struct Resolver(ArcSwap<Served>);
+
+#[derive(Debug)]
+struct Served {
     exact: Names,
     /// By what follows the `*.`.
     wildcard: Names,
@@ -32,11 +36,22 @@ impl Resolver {
                 names.entry(name.into()).or_insert_with(|| certificate.key.clone());
             }
         }
-        Some(Self { exact, wildcard, first })
+        Some(Self(ArcSwap::from_pointee(Served { exact, wildcard, first })))
+    }
+
+    /// Serves what another serves from here on.
+    pub(super) fn follow(&self, newer: &Self) {
+        self.0.store(newer.0.load_full());
     }
 
     /// The certificate for a name, compared in lower case; a wildcard stands for one label.
-    pub fn find(&self, name: Option<&str>) -> &Arc<CertifiedKey> {
+    pub fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
+        self.0.load().find(name).clone()
+    }
+}
+
+impl Served {
+    fn find(&self, name: Option<&str>) -> &Arc<CertifiedKey> {
         let Some(name) = name else { return &self.first };
         let lower;
         let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -55,7 +70,7 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.find(hello.server_name()).clone())
+        Some(self.find(hello.server_name()))
     }
 }
 
@@ -86,7 +101,7 @@ mod tests {
             (Some("other.example"), 0),
             (None, 0),
         ] {
-            assert!(Arc::ptr_eq(resolver.find(name), &certificates[index].key), "{name:?}");
+            assert!(Arc::ptr_eq(&resolver.find(name), &certificates[index].key), "{name:?}");
         }
     }
 }

@@ -13,24 +13,40 @@ pub enum Version {
     Tls13,
 }
 
-/// What rustls needs to serve a resolver's certificates, offering protocols by ALPN.
-pub fn server_config(
-    resolver: Resolver,
-    oldest: Version,
-    protocols: Vec<Vec<u8>>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let versions: &[&SupportedProtocolVersion] = match oldest {
-        Version::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        Version::Tls13 => &[&rustls::version::TLS13],
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
-    config.alpn_protocols = protocols;
-    // Without tickets a client with Nagle's algorithm waits 40 ms for its first answer.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-    config.send_tls13_tickets = 2;
-    Ok(Arc::new(config))
+/// What a listener needs to speak TLS.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// What rustls needs.
+    pub config: Arc<ServerConfig>,
+    resolver: Arc<Resolver>,
+}
+
+impl Serving {
+    /// Serves a resolver's certificates, offering protocols by ALPN.
+    pub fn new(
+        resolver: Resolver,
+        oldest: Version,
+        protocols: Vec<Vec<u8>>,
+    ) -> Result<Self, rustls::Error> {
+        let versions: &[&SupportedProtocolVersion] = match oldest {
+            Version::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            Version::Tls13 => &[&rustls::version::TLS13],
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let resolver = Arc::new(resolver);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver.clone());
+        config.alpn_protocols = protocols;
+        // Without tickets a client with Nagle's algorithm waits 40 ms for its first answer.
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        config.send_tls13_tickets = 2;
+        Ok(Self { config: Arc::new(config), resolver })
+    }
+
+    /// Serves the certificates of another from here on; sessions can still be resumed.
+    pub fn follow(&self, newer: &Self) {
+        self.resolver.follow(&newer.resolver);
+    }
 }

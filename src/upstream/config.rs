@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A named group of equivalent endpoints.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "upstream")]
 pub struct Config {
@@ -187,7 +187,7 @@ pub struct HashBy {
 }
 
 /// How long to wait for an endpoint.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "upstream-timeouts")]
 pub struct Timeouts {
@@ -240,7 +240,7 @@ impl TimeoutOverrides {
 }
 
 /// How TLS is spoken to endpoints. Connections are never shared between upstreams that differ in it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "upstream-tls")]
 pub struct Tls {
@@ -265,7 +265,7 @@ impl Default for Tls {
 }
 
 /// How long connections to endpoints are kept.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "upstream-keep-alive")]
 pub struct KeepAlive {

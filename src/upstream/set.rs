@@ -17,7 +17,8 @@ use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use tokio::task::AbortHandle;
 
 /// A named group of equivalent endpoints, compiled.
 pub struct Upstream {
@@ -29,6 +30,8 @@ pub struct Upstream {
     /// What is counted of each endpoint of the document, whatever addresses it has.
     counted: Vec<Arc<Handles>>,
     set: ArcSwap<Set>,
+    /// The tasks that follow changes of names.
+    followers: OnceLock<Vec<AbortHandle>>,
 }
 
 /// The endpoints of an upstream at one moment.
@@ -71,9 +74,15 @@ impl Upstream {
         let set = ArcSwap::from_pointee(Set::none());
         let of = |member: &Member| Arc::new(metrics.of(&name, &member.url.to_string()));
         let counted = config.endpoints.iter().map(of).collect();
-        let upstream = Self { name, config, security, states, counted, set };
+        let followers = OnceLock::new();
+        let upstream = Self { name, config, security, states, counted, set, followers };
         upstream.rebuild(&[]);
         Arc::new(upstream)
+    }
+
+    /// Whether it is what these would compile to.
+    pub fn is(&self, config: &Config, security: &Security) -> bool {
+        self.config == *config && self.security.is(security)
     }
 
     /// How long it waits, and for what.
@@ -139,17 +148,23 @@ impl Upstream {
 
     /// Learns the addresses of names and follows their changes as long as the upstream lives.
     ///
-    /// It returns when every name was looked up once, and is called inside a tokio runtime.
+    /// It returns when every name was looked up once, and is called inside a tokio runtime; once it
+    /// was called, a further call does nothing.
     pub async fn follow(self: &Arc<Self>, names: &Names) {
+        if self.followers.get().is_some() {
+            return;
+        }
         let name = |member: &Member| match &member.url {
             Url::Tcp { host: Host::Name(name), .. } => Some(names.discover(name)),
             _ => None,
         };
         let discovered: Vec<_> = self.config.endpoints.iter().map(name).collect();
-        for name in discovered.iter().flatten() {
+        let tasks = discovered.iter().flatten().map(|name| {
             let changes = name.changes();
-            tokio::spawn(follow(Arc::downgrade(self), discovered.clone(), changes));
-        }
+            tokio::spawn(follow(Arc::downgrade(self), discovered.clone(), changes)).abort_handle()
+        });
+        // Nobody else was faster: documents follow each other.
+        let _ = self.followers.set(tasks.collect());
         for name in discovered.iter().flatten() {
             name.settled().await;
         }
@@ -185,6 +200,12 @@ impl Upstream {
             config::Balance::Hash(_) => Box::new(Hash::new(&set.candidates)),
         };
         self.set.store(Arc::new(set));
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.followers.get().into_iter().flatten().for_each(AbortHandle::abort);
     }
 }
 

@@ -78,6 +78,12 @@ impl Security {
         })
     }
 
+    /// Whether connections are made in the same way.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let asks = |of: &Self| (of.sni.clone(), of.verify, of.fingerprint);
+        asks(self) == asks(other)
+    }
+
     /// The name to ask for, if it is not the endpoint's own.
     pub(super) fn sni(&self) -> Option<&str> {
         self.sni.as_ref().map(|Sni(name)| &**name)

@@ -36,6 +36,16 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(position, problem) }
     }
 
+    /// Whether it stops the document from running.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// As one line, without the source.
+    pub fn line(&self) -> String {
+        Self { source: None, ..self.clone() }.to_string()
+    }
+
     /// An error without a place.
     pub fn unplaced(problem: Problem) -> Self {
         Self { severity: Severity::Error, position: None, problem, source: None }

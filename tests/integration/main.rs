@@ -26,6 +26,7 @@ mod listeners;
 mod passing;
 mod refusals;
 mod regressions;
+mod reload;
 mod routes;
 mod seeing;
 mod support;

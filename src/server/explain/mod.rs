@@ -53,7 +53,7 @@ pub fn explain(
     retained: &Retained,
     asked: &Asked,
 ) -> Result<Explanation, Unexplained> {
-    let Compiled { snapshot, listeners } = compiled;
+    let Compiled { snapshot, listeners, .. } = compiled;
     let entrance = Entrance::choose(&listeners, asked).map_err(Unexplained::Usage)?;
     // The engine loads them and would panic.
     tls::check_roots().map_err(Unexplained::Failed)?;
@@ -98,9 +98,9 @@ async fn rehearse(
         access,
     };
     let (config, facts) = (&entrance.entry.config, entrance.entry.entrance.clone());
-    let tls = entrance.entry.tls.clone();
+    let tls = entrance.entry.tls.as_ref().map(|tls| tls.config.clone());
     let engine = super::engine(&Arc::new(conf), proxy);
-    let listener = Arc::new(Listener::new(config, facts, tls, engine, &shared));
+    let listener = Arc::new(Listener::new(config, facts, tls, engine, &shared, None));
     let pair = UnixStream::pair();
     let (ours, theirs) =
         pair.map_err(|error| failed(format!("no pair of sockets can be made: {error}")))?;

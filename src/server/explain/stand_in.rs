@@ -1,6 +1,6 @@
 //! Who stands in for every endpoint: it takes the head of a request, and answers nothing.
 
-use crate::tls::{Certificate, Resolver, Version, server_config};
+use crate::tls::{Certificate, Resolver, Serving, Version};
 use crate::value::Problem;
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -34,7 +34,8 @@ impl StandIn {
         let certificate = Certificate::unkept(&["endpoint.invalid".to_owned()])?;
         let protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
         let tls = Resolver::new(&[certificate])
-            .and_then(|resolver| server_config(resolver, Version::Tls12, protocols).ok())
+            .and_then(|resolver| Serving::new(resolver, Version::Tls12, protocols).ok())
+            .map(|serving| serving.config)
             .ok_or_else(|| Problem::new("TLS cannot be set up", "report it, please"))?;
         Ok(Self { heads, tls, speaks_tls: false, speaks_h2: false })
     }

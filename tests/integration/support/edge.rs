@@ -104,7 +104,8 @@ impl Builder {
         let ready = process.stderr().first(what, |line| field(line, "message") == "ready").await;
         assert!(ready.is_some(), "the edge ended instead:\n{}", process.stderr().text());
         let listening = listening(&process.stderr().text());
-        Edge { process, listening, folder: self.folder }
+        let Self { values, folder, exactly, .. } = self;
+        Edge { process, listening, folder, values, exactly }
     }
 
     /// Starts it, expects it to fail, and gives its exit code and what it wrote to stderr.
@@ -122,9 +123,8 @@ impl Builder {
     }
 
     fn command(&self, command: &str) -> Command {
-        let text = fill(&self.document, &self.values);
-        let text = if self.exactly { text } else { complete(&text) };
         let path = self.folder.path().join("falconer.yaml");
+        let text = written(&self.document, &self.values, self.exactly);
         fs::write(&path, text).expect("the document");
         let binary = env!("CARGO_BIN_EXE_falconer").to_owned();
         let mut words = self.under.iter().chain([&binary]);
@@ -141,6 +141,18 @@ pub struct Edge {
     process: Process,
     listening: Vec<(String, String)>,
     folder: TempDir,
+    values: Vec<(String, String)>,
+    exactly: bool,
+}
+
+/// How a command of the edge ended.
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// What it wrote to stdout.
+    pub said: String,
+    /// What it wrote to stderr.
+    pub complained: String,
 }
 
 impl Edge {
@@ -253,6 +265,41 @@ impl Edge {
         .await;
     }
 
+    /// Puts another document in the place of the edge's, completed as the first one was.
+    pub fn rewrite(&self, document: &str) {
+        let text = written(&dedent(document), &self.values, self.exactly);
+        // At once, as an editor does: nobody reads half of it.
+        let (new, path) = (self.file("falconer.yaml.new"), self.file("falconer.yaml"));
+        fs::write(&new, text).and_then(|()| fs::rename(new, path)).expect("the document");
+    }
+
+    /// Has the edge follow another document, which must work.
+    pub async fn reload(&mut self, document: &str) -> Ended {
+        self.rewrite(document);
+        let ended = self.command(&["reload"]).await;
+        assert_eq!(ended.code, 0, "{}", ended.complained);
+        self.learn();
+        ended
+    }
+
+    /// Learns anew where the edge listens.
+    pub fn learn(&mut self) {
+        self.listening = listening(&self.process.stderr().text());
+    }
+
+    /// Runs a command such as `reload` on the edge's document.
+    pub async fn command(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_falconer"));
+        command.args(arguments).arg("-c").arg(self.file("falconer.yaml"));
+        command.env_remove("STATE_DIRECTORY");
+        let mut process = Process::start(command);
+        Ended {
+            code: process.wait_exit().await,
+            said: process.stdout().whole().await,
+            complained: process.stderr().whole().await,
+        }
+    }
+
     /// Sends a signal to the edge.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
@@ -302,10 +349,23 @@ impl Drop for Edge {
     }
 }
 
+/// A document as it is written to its file.
+fn written(document: &str, values: &[(String, String)], exactly: bool) -> String {
+    let text = fill(document, values);
+    if exactly { text } else { complete(&text) }
+}
+
 /// Names and addresses of the listeners, from the log.
 fn listening(log: &str) -> Vec<(String, String)> {
-    let lines = log.lines().filter(|line| field(line, "message") == "listening");
-    lines.map(|line| (field(line, "listener"), field(line, "address"))).collect()
+    let mut all = Vec::new();
+    for line in log.lines().filter(|line| line.contains("listening")) {
+        let one = (field(line, "listener"), field(line, "address"));
+        all.retain(|known| *known != one);
+        if !line.contains("no longer listening") {
+            all.push(one);
+        }
+    }
+    all
 }
 
 /// A field of a line of the program log, be it JSON or `TIME LEVEL message name=value`.

@@ -1,0 +1,313 @@
+//! What a changed document comes to: the same value in the log, the metric, the reply and the exit
+//! code.
+
+use super::compile::{Compiled, compile};
+use super::retain::Retained;
+use super::snapshot::Snapshot;
+use crate::config::{Change, Document, Read};
+use crate::observe::{Counter, Gauge, Registry};
+use crate::tls::Certificate;
+use crate::value::Diagnostic;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// What became of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The changed document runs.
+    Applied {
+        /// The number of its snapshot.
+        generation: u64,
+        /// What changed.
+        changes: Vec<Changed>,
+    },
+    /// It would run; nothing was done, as was asked for.
+    Planned {
+        /// What would change.
+        changes: Vec<Changed>,
+    },
+    /// It says what runs already.
+    Unchanged {
+        /// The number of the snapshot that runs.
+        generation: u64,
+    },
+    /// It has problems; the old one goes on.
+    Rejected {
+        /// What is wrong, each with its place and its remedy.
+        problems: Vec<String>,
+    },
+    /// It changes what only another process can take on; the old one goes on.
+    NeedsUpgrade {
+        /// The keys that differ.
+        fields: Vec<String>,
+    },
+}
+
+/// Something with a name that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// How.
+    pub change: Change,
+    /// What it is: `listener`, `certificate`, `upstream`, `endpoint`, `route`, `filters`,
+    /// `order` or `log`.
+    pub kind: String,
+    /// Its name; of an endpoint, after the name of its upstream.
+    pub name: String,
+}
+
+impl Outcome {
+    /// Its name in logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Applied { .. } => "applied",
+            Self::Planned { .. } => "planned",
+            Self::Unchanged { .. } => "unchanged",
+            Self::Rejected { .. } => "rejected",
+            Self::NeedsUpgrade { .. } => "needs_upgrade",
+        }
+    }
+
+    /// A document that has this problem.
+    pub fn rejected(problem: &Diagnostic) -> Self {
+        Self::Rejected { problems: vec![problem.line()] }
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.change.name(), self.kind, self.name)
+    }
+}
+
+/// What runs, as far as the next document is compared with it.
+#[derive(Debug)]
+pub struct Running {
+    /// The document.
+    pub document: Document,
+    /// Its certificates.
+    pub certificates: IndexMap<String, Certificate>,
+}
+
+/// A document that can take the place of the one that runs.
+#[derive(Debug)]
+pub struct Planned {
+    /// The document.
+    pub document: Document,
+    /// The document, compiled.
+    pub compiled: Compiled,
+    /// What changes.
+    pub changes: Vec<Changed>,
+    /// What is odd about it, and does not keep it from running.
+    pub warnings: Vec<String>,
+}
+
+/// Compiles a document and says what changes with it, or why it cannot run.
+///
+/// Without a `state_dir`, nothing is written, as in [`compile`].
+pub fn plan(
+    read: Read,
+    running: &Running,
+    snapshot: &Snapshot,
+    retained: &Retained,
+    state_dir: Option<&Path>,
+) -> Result<Planned, Outcome> {
+    let document = &read.document;
+    let is_sound = read.is_sound();
+    let state_dir = state_dir.filter(|_| is_sound);
+    let (compiled, further) = compile(document, Some(snapshot), retained, state_dir);
+    let diagnostics = read.diagnostics(further);
+    let Some(compiled) = compiled.filter(|_| is_sound) else {
+        let problems = diagnostics.iter().filter(|problem| problem.is_error());
+        return Err(Outcome::Rejected { problems: problems.map(Diagnostic::line).collect() });
+    };
+    let sections = of_process(&running.document, document);
+    let fields = running.document.differing(document, &sections);
+    if !fields.is_empty() {
+        return Err(Outcome::NeedsUpgrade { fields });
+    }
+    let changes = changes(running, document, snapshot, &compiled);
+    if changes.is_empty() {
+        return Err(Outcome::Unchanged { generation: snapshot.generation });
+    }
+    let warnings = diagnostics.iter().map(Diagnostic::line).collect();
+    Ok(Planned { document: read.document, compiled, changes, warnings })
+}
+
+/// The sections that are read once, when the process starts, and mean something else now.
+fn of_process(before: &Document, after: &Document) -> Vec<&'static str> {
+    let admin = |of: &Document| of.admin.as_ref().map(|admin| admin.value.clone());
+    let differ = [
+        ("server", before.server != after.server),
+        ("access_log", before.access_log != after.access_log),
+        ("metrics", before.metrics != after.metrics),
+        ("admin", admin(before) != admin(after)),
+    ];
+    differ.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
+}
+
+fn changes(
+    running: &Running,
+    document: &Document,
+    snapshot: &Snapshot,
+    compiled: &Compiled,
+) -> Vec<Changed> {
+    let mut all = Vec::new();
+    for (section, kind) in [
+        ("listeners", "listener"),
+        ("certificates", "certificate"),
+        ("upstreams", "upstream"),
+        ("routes", "route"),
+    ] {
+        let mut found = running.document.compare(document, section);
+        let is_known = |name: &String| found.iter().any(|(_, known)| known == name);
+        let differ: Vec<_> = match kind {
+            // What a certificate or an upstream names may differ though the document does not.
+            "certificate" => {
+                let kept = compiled.certificates.iter().filter(|(name, certificate)| {
+                    let before = running.certificates.get(*name);
+                    before.is_some_and(|before| before.key.cert != certificate.key.cert)
+                });
+                kept.map(|(name, _)| name).filter(|name| !is_known(name)).cloned().collect()
+            }
+            "upstream" => {
+                let kept = compiled.snapshot.upstreams.iter().filter(|(name, upstream)| {
+                    let before = snapshot.upstreams.get(*name);
+                    before.is_some_and(|before| !Arc::ptr_eq(before, upstream))
+                });
+                kept.map(|(name, _)| name).filter(|name| !is_known(name)).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        found.extend(differ.into_iter().map(|name| (Change::Changed, name)));
+        for (change, name) in found {
+            if kind == "upstream" && change == Change::Changed {
+                all.extend(endpoints(&running.document, document, &name));
+            }
+            all.push(Changed { change, kind: kind.to_owned(), name });
+        }
+    }
+    let other = |kind: &str, name: &str| Changed {
+        change: Change::Changed,
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    };
+    if running.document.log != document.log {
+        all.push(other("log", "of falconer"));
+    }
+    if !running.document.differing(document, &["filters"]).is_empty() {
+        all.push(other("filters", "of all routes"));
+    }
+    if !running.document.orders_like(document) {
+        all.push(other("order", "of routes"));
+    }
+    all
+}
+
+/// The endpoints that an upstream gained and lost.
+fn endpoints(before: &Document, after: &Document, upstream: &str) -> Vec<Changed> {
+    let of = |document: &Document| -> Vec<String> {
+        let found = document.upstreams.get(upstream);
+        let members = found.into_iter().flat_map(|placed| &placed.value.endpoints);
+        members.map(|member| member.url.to_string()).collect()
+    };
+    let (before, after) = (of(before), of(after));
+    let changed = |change, url: &String| Changed {
+        change,
+        kind: "endpoint".to_owned(),
+        name: format!("{upstream} {url}"),
+    };
+    let gone = before.iter().filter(|url| !after.contains(url));
+    let new = after.iter().filter(|url| !before.contains(url));
+    gone.map(|url| changed(Change::Removed, url))
+        .chain(new.map(|url| changed(Change::Added, url)))
+        .collect()
+}
+
+/// A reload that somebody waits for.
+#[derive(Debug)]
+pub struct Requested {
+    /// Whether only to say what would change.
+    pub is_dry_run: bool,
+    /// Who waits.
+    pub answer: oneshot::Sender<Outcome>,
+}
+
+/// Where reloads are asked for; they are done one after the other.
+#[derive(Clone, Debug)]
+pub struct Reloads(mpsc::Sender<Requested>);
+
+impl Reloads {
+    /// A place to ask, and where the requests arrive.
+    pub fn new() -> (Self, mpsc::Receiver<Requested>) {
+        let (sender, receiver) = mpsc::channel(16);
+        (Self(sender), receiver)
+    }
+
+    /// Has the document read again; `None` if the process is about to end.
+    pub async fn reload(&self, is_dry_run: bool) -> Option<Outcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.0.send(Requested { is_dry_run, answer }).await.ok()?;
+        outcome.await.ok()
+    }
+}
+
+/// What is counted of reloads.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    generation: Gauge,
+    differs: Gauge,
+    outcomes: Vec<(&'static str, Counter)>,
+}
+
+impl Metrics {
+    /// Declares the families.
+    pub fn new(registry: &Registry) -> Self {
+        let outcomes = registry.counter(
+            "falconer_runtime_reloads_total",
+            "Times that the document was read again, by what became of it.",
+            &["outcome"],
+        );
+        let outcome = |name| (name, outcomes.handle(&[name]));
+        let generation = registry.gauge(
+            "falconer_runtime_generation",
+            "The number of the snapshot that runs; it grows with each reload that is applied.",
+            &[],
+        );
+        let differs = registry.gauge(
+            "falconer_runtime_document_differs",
+            "1 if the document was not applied when it was last read, so that another one runs.",
+            &[],
+        );
+        Self {
+            generation: generation.handle(&[]),
+            differs: differs.handle(&[]),
+            outcomes: ["applied", "unchanged", "rejected", "needs_upgrade"].map(outcome).into(),
+        }
+    }
+
+    /// Shows the number of the first snapshot.
+    pub fn starts(&self, generation: u64) {
+        self.generation.set(generation.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Counts what became of a reload.
+    pub fn count(&self, outcome: &Outcome) {
+        if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome.name()) {
+            counter.inc();
+        }
+        match outcome {
+            Outcome::Applied { generation, .. } => {
+                self.starts(*generation);
+                self.differs.set(0);
+            }
+            Outcome::Unchanged { .. } => self.differs.set(0),
+            Outcome::Rejected { .. } | Outcome::NeedsUpgrade { .. } => self.differs.set(1),
+            Outcome::Planned { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The service that brings the edge up, and then has it follow its document.
+
+use super::listeners::Listeners;
+use crate::admin::Readiness;
+use crate::config::Read;
+use crate::observe;
+use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, plan};
+use crate::upstream::{Names, Upstream};
+use async_trait::async_trait;
+use futures::future::join_all;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc};
+
+/// How long the first look-up of names may hold up what waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Reads the document anew.
+pub type Reader = Arc<dyn Fn() -> Read + Send + Sync>;
+
+/// Looks the names of endpoints up, says that the edge is ready, and then reloads when asked.
+pub(super) struct Control {
+    pub(super) reader: Reader,
+    pub(super) running: Arc<Running>,
+    pub(super) retained: Arc<Retained>,
+    pub(super) runtime: Arc<Handle>,
+    pub(super) names: Names,
+    pub(super) listeners: Listeners,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) readiness: Arc<Readiness>,
+    /// Told when signals are heard.
+    pub(super) heard: Arc<Notify>,
+    pub(super) requests: mpsc::Receiver<Requested>,
+}
+
+impl Control {
+    /// Reloads as often as it is asked to.
+    async fn obey(&mut self) {
+        while let Some(Requested { is_dry_run, answer }) = self.requests.recv().await {
+            let outcome = self.reload(is_dry_run).await;
+            // Whoever asked may have gone.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Reads the document again; all of it takes effect, or nothing.
+    async fn reload(&mut self, is_dry_run: bool) -> Outcome {
+        let start = Instant::now();
+        let outcome = match self.plan(is_dry_run).await {
+            Ok(Planned { changes, .. }) if is_dry_run => Outcome::Planned { changes },
+            Ok(planned) => self.apply(planned).await,
+            Err(outcome) => outcome,
+        };
+        if !is_dry_run {
+            self.retained.reloads.count(&outcome);
+            tell(&outcome, start.elapsed());
+        }
+        outcome
+    }
+
+    async fn plan(&self, is_dry_run: bool) -> Result<Planned, Outcome> {
+        let (reader, running) = (self.reader.clone(), self.running.clone());
+        let (retained, snapshot) = (self.retained.clone(), self.runtime.snapshot());
+        let state_dir = self.state_dir.clone().filter(|_| !is_dry_run);
+        // Reading files and building tables is no work for a thread that answers.
+        let planned = tokio::task::spawn_blocking(move || {
+            plan(reader(), &running, &snapshot, &retained, state_dir.as_deref())
+        });
+        match planned.await {
+            Ok(planned) => planned,
+            Err(error) => {
+                let problems = vec![format!("the document could not be compiled: {error}")];
+                Err(Outcome::Rejected { problems })
+            }
+        }
+    }
+
+    async fn apply(&mut self, planned: Planned) -> Outcome {
+        let Planned { document, compiled, changes, warnings } = planned;
+        let ready = match self.listeners.bind(&document, compiled.listeners) {
+            Ok(ready) => ready,
+            Err(problem) => return Outcome::rejected(&problem),
+        };
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        self.warm(compiled.snapshot.upstreams.values()).await;
+        let generation = compiled.snapshot.generation;
+        observe::log::init(&document.log);
+        self.runtime.swap(compiled.snapshot);
+        self.listeners.apply(ready).await;
+        self.running = Arc::new(Running { document, certificates: compiled.certificates });
+        Outcome::Applied { generation, changes }
+    }
+
+    /// Looks up what has a name. A name server that is silent delays, but does not prevent.
+    async fn warm(&self, upstreams: impl Iterator<Item = &Arc<Upstream>>) {
+        let follow = join_all(upstreams.map(|upstream| upstream.follow(&self.names)));
+        let _ = tokio::time::timeout(PATIENCE, follow).await;
+    }
+}
+
+fn tell(outcome: &Outcome, took: Duration) {
+    match outcome {
+        Outcome::Applied { generation, changes } => {
+            for changed in changes {
+                let (kind, name) = (&*changed.kind, &*changed.name);
+                tracing::debug!(kind, name, "{}", changed.change.name());
+            }
+            tracing::info!(generation, changes = changes.len(), ?took, "reloaded");
+        }
+        Outcome::Planned { .. } => {}
+        Outcome::Unchanged { generation } => {
+            tracing::info!(generation, "the document says what runs already");
+        }
+        Outcome::Rejected { problems } => {
+            for problem in problems {
+                tracing::error!("{problem}");
+            }
+            let errors = problems.len();
+            tracing::error!(errors, "the document is rejected; the one before goes on");
+        }
+        Outcome::NeedsUpgrade { fields } => {
+            let fields = fields.join(", ");
+            let remedy = "start the edge anew";
+            tracing::error!(%fields, remedy, "not reloaded: read only when a process starts");
+        }
+    }
+}
+
+#[async_trait]
+impl ServiceWithDependents for Control {
+    async fn start_service(
+        &mut self,
+        _fds: Option<ListenFds>,
+        mut shutdown: ShutdownWatch,
+        _tasks: usize,
+        ready: ServiceReadyNotifier,
+    ) {
+        let snapshot = self.runtime.snapshot();
+        self.warm(snapshot.upstreams.values()).await;
+        let generation = snapshot.generation;
+        drop(snapshot);
+        self.heard.notified().await;
+        ready.notify_ready();
+        self.readiness.set(true);
+        self.retained.reloads.starts(generation);
+        tracing::info!(generation, "ready");
+        // The names are followed by tasks of this service's runtime, so it runs to the end.
+        tokio::select! {
+            () = self.obey() => {}
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    fn name(&self) -> &str {
+        "control"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        Some(Vec::new())
+    }
+}

@@ -1,0 +1,162 @@
+//! The listeners of the running edge, and what becomes of them when the document changes.
+
+use super::bind::{Place, Spare, tell};
+use crate::config::Document;
+use crate::listener::{Accepting, Listener, Opener, Shared};
+use crate::proxy::Proxy;
+use crate::runtime::Entry;
+use crate::value::Diagnostic;
+use futures::future::join_all;
+use indexmap::IndexMap;
+use pingora::proxy::HttpProxy;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The listeners that are open.
+pub(super) struct Listeners {
+    opener: Opener<HttpProxy<Proxy>>,
+    app: Arc<HttpProxy<Proxy>>,
+    shared: Shared,
+    /// How long one that is gone lets exchanges finish.
+    longest: Duration,
+    all: IndexMap<String, Open>,
+}
+
+struct Open {
+    entry: Entry,
+    listener: Arc<Listener<HttpProxy<Proxy>>>,
+    doors: Vec<Door>,
+}
+
+/// A socket on which connections are accepted.
+struct Door {
+    place: Place,
+    accepting: Accepting,
+}
+
+/// Listeners with all their sockets, ready to take the place of those that are open.
+pub(super) struct Ready(Vec<(String, Entry, Vec<Place>)>);
+
+impl Listeners {
+    pub(super) fn new(
+        opener: Opener<HttpProxy<Proxy>>,
+        app: Arc<HttpProxy<Proxy>>,
+        shared: Shared,
+        longest: Duration,
+    ) -> Self {
+        Self { opener, app, shared, longest, all: IndexMap::new() }
+    }
+
+    /// Binds what is not bound yet: every address, or none.
+    pub(super) fn bind(
+        &self,
+        document: &Document,
+        entries: IndexMap<String, Entry>,
+    ) -> Result<Ready, Diagnostic> {
+        let doors = self.all.values().flat_map(|open| &open.doors);
+        let mut spare = Spare(doors.map(|door| door.place.clone()).collect());
+        let bind = |(name, entry): (String, Entry)| {
+            let places = spare.bind(document, &name, &entry.config.address, &entry.steps)?;
+            Ok((name, entry, places))
+        };
+        entries.into_iter().map(bind).collect::<Result<_, _>>().map(Ready)
+    }
+
+    /// Opens what is new, and ends what is not there any more; what stays is not touched. Where
+    /// nobody shall listen any more, nobody does when it returns.
+    pub(super) async fn apply(&mut self, ready: Ready) {
+        join_all(self.replace(ready)).await;
+    }
+
+    /// Opens the first ones.
+    pub(super) fn open(&mut self, ready: Ready) {
+        // Nothing is there yet that could end.
+        let _ = self.replace(ready);
+    }
+
+    /// What is to be waited for is how doors close.
+    fn replace(&mut self, ready: Ready) -> Vec<impl Future<Output = ()> + use<>> {
+        let mut before = std::mem::take(&mut self.all);
+        let mut left: Vec<Door> = Vec::new();
+        for (name, entry, places) in ready.0 {
+            let (open, changed) = match before.swap_remove(&name) {
+                Some(open) if open.entry.treats_like(&entry) => (open.follow(entry), None),
+                changed => (self.listener(entry, changed.as_ref()), changed),
+            };
+            let Open { entry, listener, doors } = open;
+            let (mut kept, mut gone) = (Vec::new(), doors);
+            for place in places {
+                let is_here = |door: &Door| Arc::ptr_eq(&door.place.bound, &place.bound);
+                match gone.iter().position(is_here) {
+                    Some(found) => kept.push(gone.swap_remove(found)),
+                    None => kept.extend(self.accept(&listener, place)),
+                }
+            }
+            left.extend(gone);
+            if let Some(changed) = changed {
+                left.extend(changed.doors);
+                changed.listener.retire();
+            }
+            self.all.insert(name, Open { entry, listener, doors: kept });
+        }
+        for (_, gone) in before {
+            left.extend(gone.doors);
+            gone.listener.remove(self.longest);
+        }
+        left.into_iter().filter_map(|door| self.leave(door)).collect()
+    }
+
+    fn listener(&self, entry: Entry, before: Option<&Open>) -> Open {
+        let tls = entry.tls.as_ref().map(|tls| tls.config.clone());
+        let before = before.map(|before| &*before.listener);
+        let (entrance, app) = (entry.entrance.clone(), self.app.clone());
+        let listener =
+            Arc::new(Listener::new(&entry.config, entrance, tls, app, &self.shared, before));
+        self.opener.open(&listener);
+        Open { entry, listener, doors: Vec::new() }
+    }
+
+    fn accept(&self, listener: &Arc<Listener<HttpProxy<Proxy>>>, place: Place) -> Option<Door> {
+        match self.opener.accept(listener, &place.bound) {
+            Ok(accepting) => {
+                tell(&place);
+                Some(Door { place, accepting })
+            }
+            Err(error) => {
+                let name = &*place.listener;
+                tracing::error!(listener = name, %error, "a bound socket cannot be used");
+                None
+            }
+        }
+    }
+
+    /// Stops accepting at a door; its socket may go on under another listener.
+    fn leave(&self, door: Door) -> Option<impl Future<Output = ()> + use<>> {
+        let Door { place, accepting } = door;
+        let mut doors = self.all.values().flat_map(|open| &open.doors);
+        if doors.any(|door| Arc::ptr_eq(&door.place.bound, &place.bound)) {
+            return None;
+        }
+        let address = place.bound.address().map(|a| a.to_string()).unwrap_or_default();
+        tracing::info!(listener = &*place.listener, %address, "no longer listening");
+        Some(async move {
+            accepting.close().await;
+            // Only now: those who waited in its queue were let in.
+            drop(place);
+        })
+    }
+}
+
+impl Open {
+    /// Goes on with the certificates and in the place of an entry that treats connections alike.
+    fn follow(self, entry: Entry) -> Self {
+        let tls = match (self.entry.tls, &entry.tls) {
+            (Some(serving), Some(newer)) => {
+                serving.follow(newer);
+                Some(serving)
+            }
+            (serving, _) => serving,
+        };
+        Self { entry: Entry { tls, ..entry }, ..self }
+    }
+}

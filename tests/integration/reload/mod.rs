@@ -1,0 +1,6 @@
+//! Reload: a changed document takes effect in the running process, and nothing else is touched.
+
+mod listeners;
+mod outcomes;
+mod streams;
+mod under_load;
