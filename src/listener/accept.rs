@@ -3,6 +3,7 @@
 use super::body::Framing;
 use super::drain::Open;
 use super::gate::{Room, Visit};
+use super::manager::Until;
 use super::proxy_protocol::{self, Ends, Lack, Look};
 use super::running::Listener;
 use super::transport::Transport;
@@ -52,12 +53,11 @@ impl Accept for UnixListener {
     }
 }
 
-/// Accepts until the listener drains, or is told to stop here: `true` is for good, and then those
-/// who wait in the socket's queue still come in.
+/// Accepts until the listener drains, or is told to stop here.
 pub(super) async fn accept<A, L>(
     listener: Arc<Listener<A>>,
     socket: Arc<L>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Until>,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
     L: Accept,
@@ -72,10 +72,7 @@ pub(super) async fn accept<A, L>(
         let (room, accepted) = tokio::select! {
             next = next => next,
             _ = drain.wait_for(|stop| *stop) => break,
-            is_for_good = stop.wait_for(|stop| *stop) => match is_for_good {
-                Ok(_) => break,
-                Err(_) => return,
-            },
+            _ = stop.wait_for(|until| *until != Until::Drain) => break,
         };
         match accepted {
             Ok((stream, peer)) => admit(&listener, stream, peer, room),
@@ -92,6 +89,9 @@ pub(super) async fn accept<A, L>(
                 tokio::time::sleep(REST).await;
             }
         }
+    }
+    if *stop.borrow() == Until::Now {
+        return;
     }
     while let Some(Ok((stream, peer))) = socket.next().now_or_never()
         && let Some(room) = listener.gate.try_enter()

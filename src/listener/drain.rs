@@ -87,8 +87,8 @@ impl Drain {
         }
     }
 
-    /// What becomes true when draining begins, for one connection.
-    pub(super) fn watch(&self) -> ShutdownWatch {
+    /// What becomes true when draining begins; one for each connection.
+    pub fn watch(&self) -> ShutdownWatch {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         match self.stop.get(next % SHARDS) {
             Some(stop) => stop.subscribe(),

@@ -24,13 +24,24 @@ pub struct Manager<A> {
 /// Has a [`Manager`] serve listeners; orders from before it runs wait for it.
 pub struct Opener<A>(UnboundedSender<Order<A>>);
 
-/// A socket that is accepted on; dropped, nobody accepts there, and who comes waits in its queue.
+/// A socket that is accepted on.
 #[must_use = "dropping it stops the accepting"]
-pub struct Accepting(watch::Sender<bool>);
+pub struct Accepting(watch::Sender<Until>);
+
+/// How long a socket is accepted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The listener drains.
+    Drain,
+    /// Now: those who wait in the socket's queue are another's.
+    Now,
+    /// Its queue is empty: the socket is about to be closed.
+    Empty,
+}
 
 enum Order<A> {
     Sweep(Arc<Listener<A>>),
-    Accept(Arc<Listener<A>>, Kind, watch::Receiver<bool>),
+    Accept(Arc<Listener<A>>, Kind, watch::Receiver<Until>),
 }
 
 impl<A> Manager<A> {
@@ -49,7 +60,7 @@ impl<A> Opener<A> {
 
     /// Has connections that come to a socket served by a listener.
     pub fn accept(&self, listener: &Arc<Listener<A>>, bound: &Bound) -> io::Result<Accepting> {
-        let (accepting, stop) = watch::channel(false);
+        let (accepting, stop) = watch::channel(Until::Drain);
         let socket = bound.socket.try_clone()?;
         self.order(Order::Accept(listener.clone(), socket, stop));
         Ok(Accepting(accepting))
@@ -62,10 +73,19 @@ impl<A> Opener<A> {
 }
 
 impl Accepting {
-    /// Stops for good: the socket is about to be closed, so its queue is served first. It returns
-    /// when nobody accepts any more.
+    /// Stops, so that another listener goes on with the socket. It returns when nobody accepts any
+    /// more.
+    pub async fn hand_over(self) {
+        self.stop(Until::Now).await;
+    }
+
+    /// Stops for good, when those who wait in the socket's queue were let in.
     pub async fn close(self) {
-        self.0.send_replace(true);
+        self.stop(Until::Empty).await;
+    }
+
+    async fn stop(self, until: Until) {
+        self.0.send_replace(until);
         self.0.closed().await;
     }
 }
@@ -102,7 +122,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Manager<A> {
         &self,
         listener: &Arc<Listener<A>>,
         socket: L,
-        stop: &watch::Receiver<bool>,
+        stop: &watch::Receiver<Until>,
         tasks: usize,
     ) {
         let socket = Arc::new(socket);

@@ -3,6 +3,7 @@
 use super::listeners::Listeners;
 use crate::admin::Readiness;
 use crate::config::Read;
+use crate::listener::Drain;
 use crate::observe;
 use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, plan};
 use crate::upstream::{Names, Upstream};
@@ -30,6 +31,7 @@ pub(super) struct Control {
     pub(super) names: Names,
     pub(super) listeners: Listeners,
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) drain: Arc<Drain>,
     pub(super) readiness: Arc<Readiness>,
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
@@ -149,11 +151,15 @@ impl ServiceWithDependents for Control {
         self.readiness.set(true);
         self.retained.reloads.starts(generation);
         tracing::info!(generation, "ready");
-        // The names are followed by tasks of this service's runtime, so it runs to the end.
+        let mut drain = self.drain.watch();
         tokio::select! {
             () = self.obey() => {}
-            _ = shutdown.wait_for(|stop| *stop) => {}
+            _ = drain.wait_for(|stop| *stop) => {}
         }
+        self.requests.close();
+        self.listeners.close().await;
+        // The names are followed by tasks of this service's runtime, so it runs to the end.
+        let _ = shutdown.wait_for(|stop| *stop).await;
     }
 
     fn name(&self) -> &str {

@@ -2,11 +2,12 @@
 
 use super::bind::{Place, Spare, tell};
 use crate::config::Document;
-use crate::listener::{Accepting, Listener, Opener, Shared};
+use crate::listener::{Accepting, Bound, Listener, Opener, Shared};
 use crate::proxy::Proxy;
 use crate::runtime::Entry;
 use crate::value::Diagnostic;
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use indexmap::IndexMap;
 use pingora::proxy::HttpProxy;
 use std::sync::Arc;
@@ -54,12 +55,13 @@ impl Listeners {
         entries: IndexMap<String, Entry>,
     ) -> Result<Ready, Diagnostic> {
         let doors = self.all.values().flat_map(|open| &open.doors);
-        let mut spare = Spare(doors.map(|door| door.place.clone()).collect());
-        let bind = |(name, entry): (String, Entry)| {
-            let places = spare.bind(document, &name, &entry.config.address, &entry.steps)?;
-            Ok((name, entry, places))
-        };
-        entries.into_iter().map(bind).collect::<Result<_, _>>().map(Ready)
+        Ready::bind(document, entries, doors.map(|door| door.place.clone()).collect())
+    }
+
+    /// Closes every socket, because the process drains.
+    pub(super) async fn close(&mut self) {
+        let doors = self.all.drain(..).flat_map(|(_, open)| open.doors);
+        join_all(doors.map(Door::close)).await;
     }
 
     /// Opens what is new, and ends what is not there any more; what stays is not touched. Where
@@ -74,10 +76,12 @@ impl Listeners {
         let _ = self.replace(ready);
     }
 
-    /// What is to be waited for is how doors close.
-    fn replace(&mut self, ready: Ready) -> Vec<impl Future<Output = ()> + use<>> {
+    /// What is to be waited for is how things end.
+    fn replace(&mut self, ready: Ready) -> Vec<BoxFuture<'static, ()>> {
+        let needed: Vec<_> =
+            ready.0.iter().flat_map(|(_, _, places)| places).map(|p| p.bound.clone()).collect();
         let mut before = std::mem::take(&mut self.all);
-        let mut left: Vec<Door> = Vec::new();
+        let mut ends = Vec::new();
         for (name, entry, places) in ready.0 {
             let (open, changed) = match before.swap_remove(&name) {
                 Some(open) if open.entry.treats_like(&entry) => (open.follow(entry), None),
@@ -92,18 +96,19 @@ impl Listeners {
                     None => kept.extend(self.accept(&listener, place)),
                 }
             }
-            left.extend(gone);
-            if let Some(changed) = changed {
-                left.extend(changed.doors);
-                changed.listener.retire();
+            ends.push(leave(gone, &needed).boxed());
+            if let Some(Open { listener, doors, .. }) = changed {
+                let left = leave(doors, &needed);
+                ends.push(left.map(move |()| listener.retire()).boxed());
             }
             self.all.insert(name, Open { entry, listener, doors: kept });
         }
-        for (_, gone) in before {
-            left.extend(gone.doors);
-            gone.listener.remove(self.longest);
+        let longest = self.longest;
+        for (_, Open { listener, doors, .. }) in before {
+            let left = leave(doors, &needed);
+            ends.push(left.map(move |()| listener.remove(longest)).boxed());
         }
-        left.into_iter().filter_map(|door| self.leave(door)).collect()
+        ends
     }
 
     fn listener(&self, entry: Entry, before: Option<&Open>) -> Open {
@@ -129,21 +134,48 @@ impl Listeners {
             }
         }
     }
+}
 
-    /// Stops accepting at a door; its socket may go on under another listener.
-    fn leave(&self, door: Door) -> Option<impl Future<Output = ()> + use<>> {
-        let Door { place, accepting } = door;
-        let mut doors = self.all.values().flat_map(|open| &open.doors);
-        if doors.any(|door| Arc::ptr_eq(&door.place.bound, &place.bound)) {
-            return None;
+fn leave(doors: Vec<Door>, needed: &[Arc<Bound>]) -> impl Future<Output = ()> + use<> {
+    let leave = doors.into_iter().map(|door| {
+        let is_needed = needed.iter().any(|bound| Arc::ptr_eq(bound, &door.place.bound));
+        door.leave(is_needed)
+    });
+    join_all(leave.collect::<Vec<_>>()).map(drop)
+}
+
+impl Ready {
+    /// One socket for each address: a spare one, or else a new one.
+    pub(super) fn bind(
+        document: &Document,
+        entries: IndexMap<String, Entry>,
+        spare: Vec<Place>,
+    ) -> Result<Self, Diagnostic> {
+        let mut spare = Spare(spare);
+        let bind = |(name, entry): (String, Entry)| {
+            let places = spare.bind(document, &name, &entry.config.address, &entry.steps)?;
+            Ok((name, entry, places))
+        };
+        entries.into_iter().map(bind).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Door {
+    /// Stops accepting; a socket that is still needed goes on under another listener.
+    async fn leave(self, is_needed: bool) {
+        if is_needed {
+            return self.accepting.hand_over().await;
         }
-        let address = place.bound.address().map(|a| a.to_string()).unwrap_or_default();
-        tracing::info!(listener = &*place.listener, %address, "no longer listening");
-        Some(async move {
-            accepting.close().await;
-            // Only now: those who waited in its queue were let in.
-            drop(place);
-        })
+        let address = self.place.bound.address().map(|a| a.to_string()).unwrap_or_default();
+        let listener = self.place.listener.clone();
+        self.close().await;
+        tracing::info!(listener = &*listener, %address, "no longer listening");
+    }
+
+    async fn close(self) {
+        self.accepting.close().await;
+        // Only now: those who waited in its queue were let in.
+        drop(self.place);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::upstream::{Dns, Names};
 use crate::value::{Diagnostic, Problem};
 use bind::{Place, Spare};
 use control::Control;
-use listeners::Listeners;
+use listeners::{Listeners, Ready};
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -71,6 +71,7 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
         Some(folder) => State::take(&document, folder)?,
         None => None,
     };
+    let ready = Ready::bind(&document, entries, Vec::new())?;
     let admin = admin(&document)?;
     let writer = Arc::new(access_log(&document, &retained.registry)?);
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);
@@ -99,11 +100,10 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
     let (manager, opener) = Manager::new("edge", server.configuration.threads);
     let longest = document.server.drain.0;
     let mut listeners = Listeners::new(opener, proxy, shared.clone(), longest);
-    let ready = listeners.bind(&document, entries)?;
     listeners.open(ready);
 
     let (reloads, requests) = Reloads::new();
-    let stop = Stop { drain, readiness: readiness.clone(), longest };
+    let stop = Stop { drain: drain.clone(), readiness: readiness.clone(), longest };
     let signals = Signals::new(stop, writer.clone(), reloads.clone());
     let registry = retained.registry.clone();
     let control = Control {
@@ -114,6 +114,7 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
         names: Names::new(Arc::new(Dns::default())),
         listeners,
         state_dir,
+        drain,
         readiness: readiness.clone(),
         heard: signals.heard(),
         requests,

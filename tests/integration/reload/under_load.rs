@@ -8,8 +8,11 @@ const RELOADS: usize = 25;
 
 fn document(n: usize) -> String {
     let (path, weight) = (n % 7, n % 3 + 1);
-    let more =
-        if n % 2 == 0 { "" } else { "\n  more: {address: [\"127.0.0.1:0\", \"unix:more.sock\"]}" };
+    let more = if n.is_multiple_of(2) {
+        ""
+    } else {
+        "\n  more: {address: [\"127.0.0.1:0\", \"unix:more.sock\"]}"
+    };
     format!(
         "
 server: {{drain: 120s}}

@@ -1,6 +1,8 @@
 //! The dashboard and the alerts of `grafana/`, before a real Prometheus and edges in trouble.
 
-use crate::support::{Edge, Flow, Origin, Prometheus, Raw, Reply, edge, eventually, origin, tool};
+use crate::support::{
+    Edge, Flow, Origin, Prometheus, Raw, Reply, Signal, edge, eventually, origin, tool,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -181,6 +183,7 @@ impl Troubled {
         let open = edge.request("GET", "/app/open").open().await;
         let mut only = edge.raw("narrow").await;
         ask(&mut only).await;
+        edge.rewrite("routes: what");
         Self { edge, _open: open, _only: only, _origins: origins }
     }
 
@@ -190,6 +193,7 @@ impl Troubled {
         let mut pace = tokio::time::interval(Duration::from_millis(50));
         loop {
             pace.tick().await;
+            self.edge.signal(Signal::SIGHUP);
             for path in ["/app/x", "/app/last", "/gone", "/none"] {
                 self.edge.get(path).await;
             }
