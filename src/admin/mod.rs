@@ -5,6 +5,7 @@ use crate::observe::Registry;
 use crate::runtime::{Outcome, Reloads};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
+use parking_lot::Mutex;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
@@ -12,17 +13,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the edge can serve: bound, names looked up, not stopping.
 #[derive(Debug, Default)]
-pub struct Readiness(AtomicBool);
+pub struct Readiness {
+    is_ready: AtomicBool,
+    /// What is not as it should be, though the edge serves.
+    problems: Mutex<Vec<String>>,
+}
 
 impl Readiness {
     /// Says whether it can serve.
     pub fn set(&self, is_ready: bool) {
-        self.0.store(is_ready, Ordering::Relaxed);
+        self.is_ready.store(is_ready, Ordering::Relaxed);
+    }
+
+    /// Says what is not as it should be from here on.
+    pub fn tell(&self, problems: Vec<String>) {
+        *self.problems.lock() = problems;
     }
 
     /// Whether it can serve.
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_ready.load(Ordering::Relaxed)
     }
 }
 
@@ -83,7 +93,13 @@ impl Admin {
         let is_ready = self.readiness.is_ready();
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         if wants_json {
-            let body = format!("{{\"ready\":{is_ready}}}\n");
+            let problems = self.readiness.problems.lock().clone();
+            let body = if problems.is_empty() {
+                serde_json::json!({ "ready": is_ready })
+            } else {
+                serde_json::json!({ "ready": is_ready, "problems": problems })
+            };
+            let body = format!("{body}\n");
             return Answer { status, kind: "application/json", body };
         }
         Answer::text(status, if is_ready { "ready\n" } else { "not ready\n" })

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// The sections that included documents may add to.
@@ -113,6 +113,7 @@ pub struct Document {
     /// The names that stand in the document, also of what could not be read.
     names: IndexMap<&'static str, Vec<String>>,
     is_whole: bool,
+    files: Vec<PathBuf>,
     pub(super) root: Node,
     /// Where something was wrong with it.
     broken: Vec<Vec<Step>>,
@@ -168,6 +169,12 @@ impl Read {
                 .map(|section| (section, names(&loaded.root, section)))
                 .into(),
             is_whole: loaded.whole,
+            files: loaded
+                .files
+                .iter()
+                .map(|f| f.to_path_buf())
+                .chain(loaded.beside.clone())
+                .collect(),
             root: loaded.root.clone(),
             broken: checked.broken.clone(),
             secret_keys: checked.hidden.keys.clone(),
@@ -218,6 +225,19 @@ impl Document {
     /// The folder of the file in which something stands.
     pub fn folder(&self, steps: &[Step]) -> &Path {
         self.root.nearest(steps).folder()
+    }
+
+    /// The files that say what it says, and the folders that included ones are looked for in.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The certificates, keys and authorities that it names.
+    pub fn certificate_files(&self) -> Vec<PathBuf> {
+        let certificates = self.certificates.values().map(|placed| &placed.value);
+        let pairs = certificates.flat_map(|config| [&config.chain, &config.key]);
+        let upstreams = self.upstreams.values().filter_map(|placed| placed.value.tls.as_ref());
+        pairs.chain(upstreams.map(|tls| &tls.ca)).flatten().cloned().collect()
     }
 
     /// Whether every file could be read; a name that is missing may stand in one that could not.

@@ -37,9 +37,11 @@ impl Loader<'_> {
             }
             return Vec::new();
         };
-        if !text.contains(['*', '?', '[']) {
+        if !is_pattern(text) {
             return vec![name.folder().join(text)];
         }
+        let fixed = Path::new(text).iter().take_while(|part| !is_pattern(&part.to_string_lossy()));
+        self.beside.push(name.folder().join(fixed.collect::<PathBuf>()));
         match expand(name.folder(), text) {
             Ok(paths) => paths,
             Err(what) => {
@@ -173,6 +175,10 @@ pub(super) fn take(document: &mut Node) -> Option<Entry> {
         Value::Map(sections) => sections.shift_remove("include"),
         _ => None,
     }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
 }
 
 /// Two ways to the same file are one file.

@@ -1,7 +1,7 @@
 //! Reads a document with all it includes into one tree.
 
 use super::source::Sources;
-use super::substitute::{Environment, substitute};
+use super::substitute::{self, Environment, substitute};
 use super::tree::Node;
 use super::{env, include, parse};
 use crate::value::{Diagnostic, Position, Problem};
@@ -16,6 +16,8 @@ pub(super) struct Loaded {
     pub root: Node,
     /// The files it was read from, the main one first, then in the order of `include`.
     pub files: Vec<Arc<Path>>,
+    /// What else decides what the document says: files of secrets, folders of included documents.
+    pub beside: Vec<PathBuf>,
     /// Their lines, for diagnostics.
     pub sources: Sources,
     /// Whether all files could be read; if not, a name that is missing may stand in one of them.
@@ -56,6 +58,7 @@ pub(super) struct Loader<'l> {
     environment: Environment<'l>,
     pub(super) mergeable: &'l [&'l str],
     files: Vec<Arc<Path>>,
+    pub(super) beside: Vec<PathBuf>,
     sources: Sources,
     pub(super) whole: bool,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -71,6 +74,7 @@ impl<'l> Loader<'l> {
             environment,
             mergeable,
             files: Vec::new(),
+            beside: Vec::new(),
             sources: Sources::default(),
             whole: true,
             diagnostics: Vec::new(),
@@ -88,6 +92,7 @@ impl<'l> Loader<'l> {
         Loaded {
             root,
             files: self.files,
+            beside: self.beside,
             sources: self.sources,
             whole: self.whole,
             diagnostics: self.diagnostics,
@@ -117,6 +122,7 @@ impl<'l> Loader<'l> {
         self.diagnostics.extend(parsed.diagnostics);
         let mut root = parsed.root?;
         self.sources.set_parsed(file);
+        substitute::files(&root, &mut self.beside);
         substitute(&mut root, self.environment, &mut self.diagnostics);
         Some(root)
     }

@@ -22,6 +22,7 @@ mod substitute;
 mod suggest;
 mod syntax;
 mod tree;
+mod watch;
 mod words;
 
 pub use admin::Config as Admin;
@@ -32,6 +33,7 @@ pub use reference::reference;
 pub use server::{Config as Server, Count};
 pub use suggest::nearest;
 pub use tree::Step;
+pub use watch::Looks;
 
 /// Words of the document that the command line takes too.
 pub use crate::{listener::Address, upstream::Url};

@@ -24,6 +24,11 @@ pub struct Config {
     /// How long a draining idle connection stays readable: a request on it is still answered,
     /// with `Connection: close`. Default: `2s`.
     pub idle_grace: Duration,
+    /// How long a process that is told to stop goes on as before, but for `/readyz`, which is 503 at
+    /// once: load balancers before it look elsewhere meanwhile. Default: `0s`.
+    pub shutdown_delay: Duration,
+    /// Whether the edge reloads by itself when a file of the document changes. Default: false.
+    pub watch: bool,
     /// Idle upstream connections that the process keeps. Default: 4096.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub upstream_pool: usize,
@@ -42,6 +47,8 @@ impl Default for Config {
             state_dir: None,
             drain: Duration::secs(30),
             idle_grace: Duration::secs(2),
+            shutdown_delay: Duration::secs(0),
+            watch: false,
             upstream_pool: 4096,
             via: Via::Auto,
             limits: Limits::default(),

@@ -3,7 +3,7 @@
 use super::env;
 use super::tree::{Node, Value, Written};
 use crate::value::{Diagnostic, Problem};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where variables come from: for the process's own ones, `env::variable`.
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -39,6 +39,19 @@ pub(super) fn substitute(
                     node.written = Written::Broken;
                 }
             }
+        }
+        _ => {}
+    }
+}
+
+/// The files that scalars take their texts from, before any is replaced.
+pub(super) fn files(node: &Node, found: &mut Vec<PathBuf>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| files(item, found)),
+        Value::Map(entries) => entries.values().for_each(|entry| files(&entry.node, found)),
+        Value::String(text) => {
+            let named = text.split("${file:").skip(1).filter_map(|rest| rest.split_once('}'));
+            found.extend(named.map(|(path, _)| node.folder().join(path)));
         }
         _ => {}
     }

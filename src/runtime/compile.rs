@@ -32,6 +32,8 @@ pub struct Compiled {
     pub listeners: IndexMap<String, Entry>,
     /// The certificates, by name.
     pub certificates: IndexMap<String, Certificate>,
+    /// Why some of them are not those of their files.
+    pub outdated: Vec<Diagnostic>,
 }
 
 /// Compiles what could be read of a document; `None` if something in it cannot be compiled.
@@ -44,9 +46,22 @@ pub fn compile(
     retained: &Retained,
     state_dir: Option<&Path>,
 ) -> (Option<Compiled>, Vec<Diagnostic>) {
+    compile_keeping(document, previous, retained, state_dir, &IndexMap::new())
+}
+
+/// The same, with certificates that take the place of those whose files have problems.
+pub(super) fn compile_keeping(
+    document: &Document,
+    previous: Option<&Snapshot>,
+    retained: &Retained,
+    state_dir: Option<&Path>,
+    kept: &IndexMap<String, Certificate>,
+) -> (Option<Compiled>, Vec<Diagnostic>) {
     let mut compiler = Compiler {
         document,
         retained,
+        kept,
+        outdated: Vec::new(),
         previous,
         counted: counted(previous),
         unkept: Vec::new(),
@@ -64,6 +79,7 @@ pub fn compile(
     let listeners = compiler.listeners(&certificates);
     // Last, because it writes, and a document with problems leaves no trace.
     compiler.keep();
+    let outdated = std::mem::take(&mut compiler.outdated);
     let compiled = compiler.is_sound().then(|| {
         let (specs, routes): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
         let names = retained.names();
@@ -75,7 +91,7 @@ pub fn compile(
             upstreams,
             unrouted: Arc::new(compiler.counting("", None)),
         };
-        Compiled { snapshot, listeners, certificates }
+        Compiled { snapshot, listeners, certificates, outdated }
     });
     (compiled, compiler.diagnostics)
 }
@@ -86,6 +102,9 @@ struct Compiler<'a> {
     previous: Option<&'a Snapshot>,
     /// What routes count in the snapshot before, by their names.
     counted: HashMap<&'a str, &'a route::Handles>,
+    /// Certificates that are known to be good.
+    kept: &'a IndexMap<String, Certificate>,
+    outdated: Vec<Diagnostic>,
     /// Certificates that were made.
     unkept: Vec<Placed<Unkept>>,
     diagnostics: Vec<Diagnostic>,
@@ -109,14 +128,8 @@ impl Compiler<'_> {
         let document = self.document;
         for (name, Placed { value, steps }) in &document.certificates {
             let loaded = match value.source() {
-                Ok(Source::Files { chain, key }) => {
-                    let faults = |faults: Vec<tls::Fault>| {
-                        for tls::Fault { key, problem } in faults {
-                            self.fail(&below(steps, key), problem);
-                        }
-                    };
-                    Certificate::load(chain, key).map_err(faults).ok()
-                }
+                Ok(Source::Files { chain, key }) => Certificate::load(chain, key)
+                    .map_or_else(|faults| self.instead(name, steps, faults), Some),
                 Ok(Source::SelfSigned(names)) => {
                     let made = match state_dir {
                         Some(folder) => {
@@ -139,6 +152,22 @@ impl Compiler<'_> {
             certificates.extend(loaded.map(|certificate| (name.clone(), certificate)));
         }
         certificates
+    }
+
+    /// The certificate that is served as long as the files of one have these faults, if any is.
+    fn instead(
+        &mut self,
+        name: &str,
+        steps: &[Step],
+        faults: Vec<tls::Fault>,
+    ) -> Option<Certificate> {
+        let kept = self.kept.get(name).cloned();
+        for tls::Fault { key, problem } in faults {
+            let diagnostic = self.document.error(&below(steps, key), problem);
+            let list = if kept.is_some() { &mut self.outdated } else { &mut self.diagnostics };
+            list.push(diagnostic);
+        }
+        kept
     }
 
     /// Writes what was made, unless the document has problems.

@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use compile::{Compiled, compile};
 pub use entry::Entry;
-pub use reload::{Changed, Metrics, Outcome, Planned, Reloads, Requested, Running, plan};
+pub use reload::{Changed, Metrics, Outcome, Planned, Reloads, Requested, Running, plan, renew};
 pub use retain::Retained;
 pub use snapshot::{Handle, Snapshot};
 

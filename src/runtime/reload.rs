@@ -1,10 +1,10 @@
 //! What a changed document comes to: the same value in the log, the metric, the reply and the exit
 //! code.
 
-use super::compile::{Compiled, compile};
+use super::compile::{Compiled, compile, compile_keeping};
 use super::retain::Retained;
 use super::snapshot::Snapshot;
-use crate::config::{Change, Document, Read};
+use crate::config::{Change, Document, Read, Server};
 use crate::observe::{Counter, Gauge, Registry};
 use crate::tls::Certificate;
 use crate::value::Diagnostic;
@@ -14,6 +14,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+
+/// The one key of its section that a reload applies.
+const WATCH: &str = "server.watch";
 
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +57,7 @@ pub struct Changed {
     /// How.
     pub change: Change,
     /// What it is: `listener`, `certificate`, `upstream`, `endpoint`, `route`, `filters`,
-    /// `order` or `log`.
+    /// `order`, `log` or `key`.
     pub kind: String,
     /// Its name; of an endpoint, after the name of its upstream.
     pub name: String,
@@ -88,7 +91,7 @@ impl fmt::Display for Changed {
 #[derive(Debug)]
 pub struct Running {
     /// The document.
-    pub document: Document,
+    pub document: Arc<Document>,
     /// Its certificates.
     pub certificates: IndexMap<String, Certificate>,
 }
@@ -97,7 +100,7 @@ pub struct Running {
 #[derive(Debug)]
 pub struct Planned {
     /// The document.
-    pub document: Document,
+    pub document: Arc<Document>,
     /// The document, compiled.
     pub compiled: Compiled,
     /// What changes.
@@ -126,7 +129,8 @@ pub fn plan(
         return Err(Outcome::Rejected { problems: problems.map(Diagnostic::line).collect() });
     };
     let sections = of_process(&running.document, document);
-    let fields = running.document.differing(document, &sections);
+    let mut fields = running.document.differing(document, &sections);
+    fields.retain(|field| field != WATCH);
     if !fields.is_empty() {
         return Err(Outcome::NeedsUpgrade { fields });
     }
@@ -135,14 +139,34 @@ pub fn plan(
         return Err(Outcome::Unchanged { generation: snapshot.generation });
     }
     let warnings = diagnostics.iter().map(Diagnostic::line).collect();
-    Ok(Planned { document: read.document, compiled, changes, warnings })
+    Ok(Planned { document: Arc::new(read.document), compiled, changes, warnings })
+}
+
+/// Compiles the document that runs with the certificates that its files hold now; one whose files
+/// have problems stays as it is.
+pub fn renew(
+    running: &Running,
+    snapshot: &Snapshot,
+    retained: &Retained,
+    state_dir: Option<&Path>,
+) -> Result<Planned, Outcome> {
+    let (document, kept) = (&running.document, &running.certificates);
+    let (compiled, diagnostics) =
+        compile_keeping(document, Some(snapshot), retained, state_dir, kept);
+    let Some(compiled) = compiled else {
+        let problems = diagnostics.iter().filter(|problem| problem.is_error());
+        return Err(Outcome::Rejected { problems: problems.map(Diagnostic::line).collect() });
+    };
+    let changes = changes(running, document, snapshot, &compiled);
+    Ok(Planned { document: document.clone(), compiled, changes, warnings: Vec::new() })
 }
 
 /// The sections that are read once, when the process starts, and mean something else now.
 fn of_process(before: &Document, after: &Document) -> Vec<&'static str> {
     let admin = |of: &Document| of.admin.as_ref().map(|admin| admin.value.clone());
+    let fixed = |of: &Document| Server { watch: false, ..of.server.clone() };
     let differ = [
-        ("server", before.server != after.server),
+        ("server", fixed(before) != fixed(after)),
         ("access_log", before.access_log != after.access_log),
         ("metrics", before.metrics != after.metrics),
         ("admin", admin(before) != admin(after)),
@@ -168,9 +192,14 @@ fn changes(
         let differ: Vec<_> = match kind {
             // What a certificate or an upstream names may differ though the document does not.
             "certificate" => {
+                let has_files = |name: &String| {
+                    let config = document.certificates.get(name);
+                    config.is_some_and(|config| config.value.chain.is_some())
+                };
                 let kept = compiled.certificates.iter().filter(|(name, certificate)| {
                     let before = running.certificates.get(*name);
-                    before.is_some_and(|before| before.key.cert != certificate.key.cert)
+                    has_files(name)
+                        && before.is_some_and(|before| before.key.cert != certificate.key.cert)
                 });
                 kept.map(|(name, _)| name).filter(|name| !is_known(name)).cloned().collect()
             }
@@ -196,6 +225,9 @@ fn changes(
         kind: kind.to_owned(),
         name: name.to_owned(),
     };
+    if running.document.server.watch != document.server.watch {
+        all.push(other("key", WATCH));
+    }
     if running.document.log != document.log {
         all.push(other("log", "of falconer"));
     }
@@ -261,6 +293,7 @@ impl Reloads {
 pub struct Metrics {
     generation: Gauge,
     differs: Gauge,
+    outdated: Gauge,
     outcomes: Vec<(&'static str, Counter)>,
 }
 
@@ -283,9 +316,15 @@ impl Metrics {
             "1 if the document was not applied when it was last read, so that another one runs.",
             &[],
         );
+        let outdated = registry.gauge(
+            "falconer_runtime_certificates_outdated",
+            "Problems of changed files of certificates; those that were served before still are.",
+            &[],
+        );
         Self {
             generation: generation.handle(&[]),
             differs: differs.handle(&[]),
+            outdated: outdated.handle(&[]),
             outcomes: ["applied", "unchanged", "rejected", "needs_upgrade"].map(outcome).into(),
         }
     }
@@ -293,6 +332,18 @@ impl Metrics {
     /// Shows the number of the first snapshot.
     pub fn starts(&self, generation: u64) {
         self.generation.set(generation.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Shows the number of a snapshot that came without a reload.
+    pub fn renewed(&self, outcome: &Outcome) {
+        if let Outcome::Applied { generation, .. } = outcome {
+            self.starts(*generation);
+        }
+    }
+
+    /// Shows how many problems keep certificates from being renewed.
+    pub fn outdated(&self, problems: usize) {
+        self.outdated.set(problems.try_into().unwrap_or(i64::MAX));
     }
 
     /// Counts what became of a reload.

@@ -2,11 +2,12 @@
 
 use super::listeners::Listeners;
 use crate::admin::Readiness;
-use crate::config::Read;
+use crate::config::{Document, Looks, Read};
 use crate::listener::Drain;
 use crate::observe;
-use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, plan};
+use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, plan, renew};
 use crate::upstream::{Names, Upstream};
+use crate::value::Diagnostic;
 use async_trait::async_trait;
 use futures::future::join_all;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -15,9 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::MissedTickBehavior;
 
 /// How long the first look-up of names may hold up what waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often files are looked at. A change counts when a second look finds nothing new: who writes
+/// several files is given the time.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Reads the document anew.
 pub type Reader = Arc<dyn Fn() -> Read + Send + Sync>;
@@ -36,16 +42,74 @@ pub(super) struct Control {
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Requested>,
+    pub(super) watched: Watched,
 }
 
 impl Control {
-    /// Reloads as often as it is asked to.
+    /// Reloads as often as it is asked to, and when files change.
     async fn obey(&mut self) {
-        while let Some(Requested { is_dry_run, answer }) = self.requests.recv().await {
-            let outcome = self.reload(is_dry_run).await;
-            // Whoever asked may have gone.
-            let _ = answer.send(outcome);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(Requested { is_dry_run, answer }) = self.requests.recv() => {
+                    let outcome = self.reload(is_dry_run).await;
+                    // Whoever asked may have gone.
+                    let _ = answer.send(outcome);
+                }
+                _ = look.tick() => self.look().await,
+            }
         }
+    }
+
+    async fn look(&mut self) {
+        let watched = std::mem::take(&mut self.watched);
+        // A file system may be far away, and slow.
+        let looked = tokio::task::spawn_blocking(move || watched.look()).await;
+        let Ok((watched, news)) = looked else { return };
+        self.watched = watched;
+        if news.document && self.running.document.server.watch {
+            tracing::info!("the document has changed on disk");
+            self.reload(false).await;
+        } else if news.certificates {
+            self.renew().await;
+        }
+    }
+
+    /// Serves what the files of certificates hold now; a bad pair changes nothing.
+    async fn renew(&mut self) {
+        let (running, retained) = (self.running.clone(), self.retained.clone());
+        let (snapshot, state_dir) = (self.runtime.snapshot(), self.state_dir.clone());
+        let planned = tokio::task::spawn_blocking(move || {
+            renew(&running, &snapshot, &retained, state_dir.as_deref())
+        });
+        let problems = match planned.await {
+            Ok(Ok(planned)) => {
+                let problems = planned.compiled.outdated.iter().map(Diagnostic::line).collect();
+                if !planned.changes.is_empty() {
+                    for changed in &planned.changes {
+                        let (kind, name) = (&*changed.kind, &*changed.name);
+                        tracing::info!(kind, name, "renewed, its files have changed");
+                    }
+                    let outcome = self.apply(planned).await;
+                    self.retained.reloads.renewed(&outcome);
+                }
+                problems
+            }
+            Ok(Err(Outcome::Rejected { problems })) => problems,
+            Ok(Err(_)) => Vec::new(),
+            Err(error) => vec![format!("the certificates could not be read: {error}")],
+        };
+        self.outdated(problems);
+    }
+
+    /// Tells what keeps certificates from being those of their files.
+    fn outdated(&self, problems: Vec<String>) {
+        for problem in &problems {
+            tracing::error!("{problem}; what was served before still is");
+        }
+        self.retained.reloads.outdated(problems.len());
+        self.readiness.tell(problems);
     }
 
     /// Reads the document again; all of it takes effect, or nothing.
@@ -53,7 +117,12 @@ impl Control {
         let start = Instant::now();
         let outcome = match self.plan(is_dry_run).await {
             Ok(Planned { changes, .. }) if is_dry_run => Outcome::Planned { changes },
-            Ok(planned) => self.apply(planned).await,
+            Ok(planned) => {
+                let outcome = self.apply(planned).await;
+                // All files were read, and found good.
+                self.outdated(Vec::new());
+                outcome
+            }
             Err(outcome) => outcome,
         };
         if !is_dry_run {
@@ -95,6 +164,7 @@ impl Control {
         self.runtime.swap(compiled.snapshot);
         self.listeners.apply(ready).await;
         self.running = Arc::new(Running { document, certificates: compiled.certificates });
+        self.watched.follow(&self.running.document);
         Outcome::Applied { generation, changes }
     }
 
@@ -130,6 +200,63 @@ fn tell(outcome: &Outcome, took: Duration) {
             let remedy = "start the edge anew";
             tracing::error!(%fields, remedy, "not reloaded: read only when a process starts");
         }
+    }
+}
+
+/// The files behind what runs, as they were last seen.
+#[derive(Default)]
+pub(super) struct Watched {
+    document: Seen,
+    certificates: Seen,
+}
+
+/// Files as they were when they were read, and at the last look.
+#[derive(Default)]
+struct Seen {
+    read: Looks,
+    last: Looks,
+}
+
+/// What has changed since it was read.
+struct News {
+    document: bool,
+    certificates: bool,
+}
+
+impl Watched {
+    pub(super) fn of(document: &Document) -> Self {
+        let mut watched = Self::default();
+        watched.follow(document);
+        watched
+    }
+
+    /// Watches the files of another document.
+    fn follow(&mut self, document: &Document) {
+        self.document.follow(document.files());
+        self.certificates.follow(&document.certificate_files());
+    }
+
+    fn look(mut self) -> (Self, News) {
+        let news = News { document: self.document.look(), certificates: self.certificates.look() };
+        (self, news)
+    }
+}
+
+impl Seen {
+    fn follow(&mut self, paths: &[PathBuf]) {
+        self.read = self.read.going_on_with(Looks::at(paths.iter().map(PathBuf::as_path)));
+        self.last = self.read.clone();
+    }
+
+    /// Whether they have changed, and are at rest again.
+    fn look(&mut self) -> bool {
+        let now = self.read.again();
+        let is_news = now != self.read && now == self.last;
+        if is_news {
+            self.read = now.clone();
+        }
+        self.last = now;
+        is_news
     }
 }
 

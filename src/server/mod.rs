@@ -21,7 +21,7 @@ use crate::tls;
 use crate::upstream::{Dns, Names};
 use crate::value::{Diagnostic, Problem};
 use bind::{Place, Spare};
-use control::Control;
+use control::{Control, Watched};
 use listeners::{Listeners, Ready};
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -63,7 +63,7 @@ pub struct Start {
 /// An error is what kept it from starting; then nothing was started.
 pub fn run(start: Start) -> Result<(), Diagnostic> {
     let Start { document, compiled, retained, reader, state_dir } = start;
-    let Compiled { snapshot, listeners: entries, certificates } = compiled;
+    let Compiled { snapshot, listeners: entries, certificates, .. } = compiled;
     let threads = document.server.threads.or(limits::cores);
     limits::raise_descriptors();
     tls::check_roots()?;
@@ -103,12 +103,18 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
     listeners.open(ready);
 
     let (reloads, requests) = Reloads::new();
-    let stop = Stop { drain: drain.clone(), readiness: readiness.clone(), longest };
+    let stop = Stop {
+        drain: drain.clone(),
+        readiness: readiness.clone(),
+        delay: document.server.shutdown_delay.0,
+        longest,
+    };
     let signals = Signals::new(stop, writer.clone(), reloads.clone());
     let registry = retained.registry.clone();
     let control = Control {
         reader,
-        running: Arc::new(Running { document, certificates }),
+        watched: Watched::of(&document),
+        running: Arc::new(Running { document: Arc::new(document), certificates }),
         retained: Arc::new(retained),
         runtime,
         names: Names::new(Arc::new(Dns::default())),

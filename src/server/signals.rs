@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 pub(super) struct Stop {
     pub(super) drain: Arc<Drain>,
     pub(super) readiness: Arc<Readiness>,
+    /// How long the process goes on but for its readiness.
+    pub(super) delay: Duration,
     /// What is open after so long is cut off.
     pub(super) longest: Duration,
 }
@@ -69,6 +71,10 @@ impl Signals {
 impl Stop {
     async fn drain(&self) {
         self.readiness.set(false);
+        if !self.delay.is_zero() {
+            tracing::info!(delay = ?self.delay, "stopping: not ready any more, still serving");
+            tokio::time::sleep(self.delay).await;
+        }
         let open = self.drain.open();
         self.drain.begin();
         tracing::info!(connections = open, longest = ?self.longest, "draining");

@@ -152,6 +152,24 @@ async fn new_connections_are_refused_while_what_is_open_goes_on() {
 }
 
 #[tokio::test]
+async fn load_balancers_are_told_before_anything_is_closed() {
+    let origin = origin().reply("/", "hello").start().await;
+    let mut edge = before(&origin, "shutdown_delay: 3s, idle_grace: 0s").await;
+    let mut kept = edge.raw("web").await;
+    edge.signal(Signal::SIGQUIT);
+    edge.stderr().line("stopping: not ready any more, still serving").await;
+    assert_eq!(edge.client("admin").get("/readyz").await.status, 503);
+    for client in clients(&edge) {
+        assert_eq!(client.get("/").await, "hello");
+    }
+    kept.write(GET).await;
+    assert_eq!(kept.response().await.header("connection"), Some("keep-alive"));
+    edge.stderr().line("draining").await;
+    kept.ended().await;
+    leaves_well(&mut edge).await;
+}
+
+#[tokio::test]
 async fn a_request_on_an_idle_connection_is_answered_within_the_grace() {
     let origin = origin().reply("/", "hello").start().await;
     let mut edge = before(&origin, LONG).await;

@@ -4,3 +4,4 @@ mod listeners;
 mod outcomes;
 mod streams;
 mod under_load;
+mod watching;

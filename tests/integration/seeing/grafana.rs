@@ -1,7 +1,7 @@
 //! The dashboard and the alerts of `grafana/`, before a real Prometheus and edges in trouble.
 
 use crate::support::{
-    Edge, Flow, Origin, Prometheus, Raw, Reply, Signal, edge, eventually, origin, tool,
+    Certificate, Edge, Flow, Origin, Prometheus, Raw, Reply, Signal, edge, eventually, origin, tool,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -170,7 +170,7 @@ impl Troubled {
               narrow: {address: '127.0.0.1:0', limits: {connections_per_client: 1}}
               full: {address: '127.0.0.1:0', limits: {connections: 1}}
               told: {address: '127.0.0.1:0', proxy_protocol: require}
-            certificates: {own: {self_signed: [localhost]}}
+            certificates: {own: {self_signed: [localhost]}, late: {chain: late.pem, key: late.key}}
             upstreams: {app: {endpoints: [$one, $two]}, gone: {endpoints: [$gone]}}
             routes:
               - {name: app, match: {path: /app/*}, upstream: app}
@@ -178,12 +178,15 @@ impl Troubled {
               - {name: reply, match: {path: /reply}, reply: {body: hello}}
             access_log: {path: /dev/full}
         ";
-        let edge = edge(document).with("one", &origins[0]).with("two", &origins[1]);
+        let late = Certificate::self_signed(&["late.example"]);
+        let edge = edge(document).file("late.pem", late.chain).file("late.key", late.key);
+        let edge = edge.with("one", &origins[0]).with("two", &origins[1]);
         let edge = edge.with("gone", &origins[2]).start().await;
         let open = edge.request("GET", "/app/open").open().await;
         let mut only = edge.raw("narrow").await;
         ask(&mut only).await;
         edge.rewrite("routes: what");
+        fs::write(edge.file("late.key"), "none").unwrap();
         Self { edge, _open: open, _only: only, _origins: origins }
     }
 
