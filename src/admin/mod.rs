@@ -2,7 +2,7 @@
 
 use crate::exchange::Arrival;
 use crate::observe::Registry;
-use crate::runtime::{Outcome, Reloads};
+use crate::runtime::{Commands, Outcome};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use parking_lot::Mutex;
@@ -42,26 +42,32 @@ pub struct Admin {
     registry: Registry,
     readiness: Arc<Readiness>,
     /// Only where commands come in.
-    reloads: Option<Reloads>,
+    commands: Option<Commands>,
 }
 
 impl Admin {
     /// An app over what the process counts.
     pub fn new(registry: Registry, readiness: Arc<Readiness>) -> Self {
-        Self { registry, readiness, reloads: None }
+        Self { registry, readiness, commands: None }
     }
 
     /// The same, which does what it is told under `/api/`.
     #[must_use]
-    pub fn commanding(self, reloads: Reloads) -> Self {
-        Self { reloads: Some(reloads), ..self }
+    pub fn commanding(self, commands: Commands) -> Self {
+        Self { commands: Some(commands), ..self }
+    }
+
+    /// How the edge is, as JSON.
+    async fn status(commands: &Commands) -> Answer {
+        let Some(status) = commands.status().await else { return Answer::ending() };
+        // It holds nothing that JSON cannot say.
+        let body = serde_json::to_string(&status).unwrap_or_default() + "\n";
+        Answer { status: StatusCode::OK, kind: "application/json", body }
     }
 
     /// Reloads; what became of it as JSON.
-    async fn reload(&self, reloads: &Reloads, is_dry_run: bool) -> Answer {
-        let Some(outcome) = reloads.reload(is_dry_run).await else {
-            return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "The edge is about to end.\n");
-        };
+    async fn reload(commands: &Commands, is_dry_run: bool) -> Answer {
+        let Some(outcome) = commands.reload(is_dry_run).await else { return Answer::ending() };
         let status = match outcome {
             Outcome::Rejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Outcome::NeedsUpgrade { .. } => StatusCode::CONFLICT,
@@ -113,6 +119,10 @@ struct Answer {
 }
 
 impl Answer {
+    fn ending() -> Self {
+        Self::text(StatusCode::SERVICE_UNAVAILABLE, "The edge is about to end.\n")
+    }
+
     fn text(status: StatusCode, body: &str) -> Self {
         Self { status, kind: "text/plain; charset=utf-8", body: body.into() }
     }
@@ -127,11 +137,12 @@ impl ServeHttp for Admin {
         let request = session.req_header();
         let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wants_json = accept.is_some_and(|accept| accept.contains("json"));
-        let answer = match (&self.reloads, &request.method, request.uri.path()) {
-            (Some(reloads), &Method::POST, "/api/reload") => {
+        let answer = match (&self.commands, &request.method, request.uri.path()) {
+            (Some(commands), &Method::POST, "/api/reload") => {
                 let is_dry_run = request.uri.query() == Some("dry_run=true");
-                self.reload(reloads, is_dry_run).await
+                Self::reload(commands, is_dry_run).await
             }
+            (Some(commands), &Method::GET, "/api/status") => Self::status(commands).await,
             (_, method, path) => self.answer(method, path, wants_json),
         };
         let length = answer.body.len();

@@ -1,12 +1,18 @@
 //! How commands speak to a running edge: over the socket in its state folder.
 
+use crate::config;
+use crate::server;
+use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Asks the edge behind a socket to do something, and gives its answer; an error says why not.
-pub(super) fn post(socket: &Path, path: &str) -> Result<String, String> {
-    let answer = exchange(socket, path).map_err(|error| match error.kind() {
+/// Asks the edge of a document for something, and gives its answer; an error says why there is none.
+pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, String> {
+    // A document with mistakes still says where its edge is.
+    let folder = server::state_dir(&config::read(file).document);
+    let socket = &folder.join(server::SOCKET);
+    let answer = exchange(socket, request).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             let socket = socket.display();
             format!("no edge answers at `{socket}`: start one, or name its document with `-c FILE`")
@@ -18,15 +24,18 @@ pub(super) fn post(socket: &Path, path: &str) -> Result<String, String> {
         _ => format!("the edge does not answer: {error}"),
     })?;
     match answer.split_once("\r\n\r\n") {
-        Some((_, body)) if !body.is_empty() => Ok(body.to_owned()),
+        // What is no answer to the question is a sentence.
+        Some((_, body)) if !body.is_empty() => {
+            serde_json::from_str(body).map_err(|_| body.trim_end().to_owned())
+        }
         _ => Err("the edge ended before it had answered".to_owned()),
     }
 }
 
 /// Sends a request whose answer ends with the connection.
-fn exchange(socket: &Path, path: &str) -> io::Result<String> {
+fn exchange(socket: &Path, request: &str) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    let head = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     stream.write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

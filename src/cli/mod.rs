@@ -9,6 +9,7 @@ mod reload;
 mod report;
 mod run;
 mod schema;
+mod status;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
     Explain(explain::Args),
     /// Have a running edge follow its changed document, and say what became of it.
     Reload(reload::Args),
+    /// Say how a running edge is: what it runs, and what is open.
+    Status(run::Args),
     /// Run an edge before one application, without a document.
     Proxy(proxy::Args),
     /// Run a sample application to try things with.
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Status(args) => status::status(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Demo(args) => demonstrate(args),
         Command::Schema(args) => schema::print(&args),

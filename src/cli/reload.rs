@@ -2,9 +2,7 @@
 
 use super::report::{number, refused, tell};
 use super::{edge, exit, failed, run};
-use crate::config;
 use crate::runtime::{Changed, Outcome};
-use crate::server;
 use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
@@ -24,14 +22,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(file) => file,
         Err(diagnostic) => return refused(&diagnostic),
     };
-    // A document with mistakes still says where its edge is.
-    let folder = server::state_dir(&config::read(&file).document);
     let path = if args.dry_run { "/api/reload?dry_run=true" } else { "/api/reload" };
-    let outcome = edge::post(&folder.join(server::SOCKET), path)
-        .and_then(|answer| serde_json::from_str(&answer).map_err(|_| answer));
-    match outcome {
+    match edge::ask(&file, &format!("POST {path}")) {
         Ok(outcome) => show(&outcome),
-        Err(what) => failed(what.trim_end()),
+        Err(what) => failed(&what),
     }
 }
 

@@ -7,8 +7,9 @@
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 const SHARDS: usize = 16;
 const BUSY: u32 = 0;
@@ -26,6 +27,24 @@ pub(super) struct Table {
     now: AtomicU32,
 }
 
+/// The connections of a listener at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// How many are open.
+    pub open: u64,
+    /// How many of them are not waiting for a next request: exchanges, streams and tunnels, and
+    /// every one that speaks HTTP/2.
+    pub busy: u64,
+    /// The age of the oldest, in seconds.
+    pub oldest: u64,
+}
+
+/// Seconds since the first connection of the process.
+fn seconds() -> u32 {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u32::try_from(FIRST.elapsed().as_secs()).unwrap_or(u32::MAX)
+}
+
 #[derive(Debug, Default)]
 struct Shard {
     entries: Vec<Option<Arc<Entry>>>,
@@ -35,6 +54,8 @@ struct Shard {
 #[derive(Debug)]
 struct Entry {
     descriptor: RawFd,
+    /// The second of [`seconds`] in which it came.
+    came: u32,
     /// `BUSY`, `ENDED`, `UNUSED`, or the second since when it is idle.
     state: AtomicU32,
 }
@@ -51,7 +72,7 @@ pub(super) struct Slot {
 impl Table {
     /// A place for a socket, busy at first.
     pub(super) fn enter(self: &Arc<Self>, descriptor: RawFd) -> Slot {
-        let entry = Arc::new(Entry { descriptor, state: AtomicU32::new(BUSY) });
+        let entry = Arc::new(Entry { descriptor, came: seconds(), state: AtomicU32::new(BUSY) });
         let shard = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let mut index = 0;
         if let Some(shard) = self.shards.get(shard) {
@@ -80,6 +101,19 @@ impl Table {
                 entry.end_if_idle(now, at_least);
             }
         }
+    }
+
+    /// What is open now.
+    pub(super) fn open(&self) -> Connections {
+        let (now, mut found) = (seconds(), Connections::default());
+        for shard in &self.shards {
+            for entry in shard.lock().entries.iter().flatten() {
+                found.open += 1;
+                found.busy += u64::from(entry.state.load(Ordering::Relaxed) == BUSY);
+                found.oldest = found.oldest.max(u64::from(now.saturating_sub(entry.came)));
+            }
+        }
+        found
     }
 
     /// Ends all connections, whatever they do.
@@ -181,6 +215,18 @@ mod tests {
         assert!(!has_ended(&unused));
         table.sweep(0);
         assert!(has_ended(&unused) && !slot.busy());
+    }
+
+    #[test]
+    fn what_is_open_is_counted() {
+        let table = Arc::new(Table::default());
+        let (_busy, _peer1, _slot1) = connection(&table);
+        let (_idle, _peer2, slot2) = connection(&table);
+        slot2.idle();
+        let Connections { open, busy, .. } = table.open();
+        assert_eq!((open, busy), (2, 1));
+        drop(slot2);
+        assert_eq!(table.open().open, 1);
     }
 
     #[test]

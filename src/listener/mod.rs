@@ -28,6 +28,7 @@ mod wire;
 pub use address::Address;
 pub use config::{Config, MinVersion, Protocol, Tls};
 pub use drain::Drain;
+pub use idle::Connections;
 pub use manager::{Accepting, Manager, Opener};
 pub use metrics::Metrics;
 pub use proxy_protocol::ProxyProtocol;

@@ -3,7 +3,7 @@
 use super::config::{Config, Protocol};
 use super::drain::Drain;
 use super::gate::Gate;
-use super::idle::Table;
+use super::idle::{Connections, Table};
 use super::metrics::{Handles, Metrics};
 use super::proxy_protocol::ProxyProtocol;
 use super::refusal::Refusal;
@@ -84,6 +84,16 @@ impl<A> Listener<A> {
             access: shared.access.clone(),
             longest: OnceLock::new(),
         }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.entrance.name
+    }
+
+    /// The connections that are open now.
+    pub fn connections(&self) -> Connections {
+        self.idle.open()
     }
 
     /// Drains, because another takes its place: what is open goes on to its end.

@@ -6,12 +6,14 @@ pub mod explain;
 mod reload;
 mod retain;
 mod snapshot;
+mod status;
 
 pub use compile::{Compiled, compile};
 pub use entry::Entry;
-pub use reload::{Changed, Metrics, Outcome, Planned, Reloads, Requested, Running, plan, renew};
+pub use reload::{Changed, Commands, Metrics, Outcome, Planned, Requested, Running, plan, renew};
 pub use retain::Retained;
 pub use snapshot::{Handle, Snapshot};
+pub use status::{Listening, Status};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 use super::compile::{Compiled, compile, compile_keeping};
 use super::retain::Retained;
 use super::snapshot::Snapshot;
+use super::status::Status;
 use crate::config::{Change, Document, Read, Server};
 use crate::observe::{Counter, Gauge, Registry};
 use crate::tls::Certificate;
@@ -260,20 +261,25 @@ fn endpoints(before: &Document, after: &Document, upstream: &str) -> Vec<Changed
         .collect()
 }
 
-/// A reload that somebody waits for.
+/// What a running edge is asked for.
 #[derive(Debug)]
-pub struct Requested {
-    /// Whether only to say what would change.
-    pub is_dry_run: bool,
-    /// Who waits.
-    pub answer: oneshot::Sender<Outcome>,
+pub enum Requested {
+    /// To read its document again, or only to say what would change.
+    Reload {
+        /// Whether only to say it.
+        is_dry_run: bool,
+        /// Who waits.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// To say how it is.
+    Status(oneshot::Sender<Status>),
 }
 
-/// Where reloads are asked for; they are done one after the other.
+/// Where a running edge is asked; it does one thing after the other.
 #[derive(Clone, Debug)]
-pub struct Reloads(mpsc::Sender<Requested>);
+pub struct Commands(mpsc::Sender<Requested>);
 
-impl Reloads {
+impl Commands {
     /// A place to ask, and where the requests arrive.
     pub fn new() -> (Self, mpsc::Receiver<Requested>) {
         let (sender, receiver) = mpsc::channel(16);
@@ -283,8 +289,15 @@ impl Reloads {
     /// Has the document read again; `None` if the process is about to end.
     pub async fn reload(&self, is_dry_run: bool) -> Option<Outcome> {
         let (answer, outcome) = oneshot::channel();
-        self.0.send(Requested { is_dry_run, answer }).await.ok()?;
+        self.0.send(Requested::Reload { is_dry_run, answer }).await.ok()?;
         outcome.await.ok()
+    }
+
+    /// How the edge is; `None` if the process is about to end.
+    pub async fn status(&self) -> Option<Status> {
+        let (answer, status) = oneshot::channel();
+        self.0.send(Requested::Status(answer)).await.ok()?;
+        status.await.ok()
     }
 }
 

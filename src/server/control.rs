@@ -5,7 +5,7 @@ use crate::admin::Readiness;
 use crate::config::{Document, Looks, Read};
 use crate::listener::Drain;
 use crate::observe;
-use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, plan, renew};
+use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, Status, plan, renew};
 use crate::upstream::{Names, Upstream};
 use crate::value::Diagnostic;
 use async_trait::async_trait;
@@ -43,6 +43,10 @@ pub(super) struct Control {
     pub(super) heard: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Requested>,
     pub(super) watched: Watched,
+    /// Since when it is ready.
+    pub(super) ready: Option<Instant>,
+    /// What became of the last reload.
+    pub(super) last_reload: Option<&'static str>,
 }
 
 impl Control {
@@ -52,13 +56,38 @@ impl Control {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(Requested { is_dry_run, answer }) = self.requests.recv() => {
-                    let outcome = self.reload(is_dry_run).await;
-                    // Whoever asked may have gone.
-                    let _ = answer.send(outcome);
-                }
+                Some(requested) = self.requests.recv() => match requested {
+                    Requested::Reload { is_dry_run, answer } => {
+                        let outcome = self.reload(is_dry_run).await;
+                        // Whoever asked may have gone.
+                        let _ = answer.send(outcome);
+                    }
+                    Requested::Status(answer) => drop(answer.send(self.status(false))),
+                },
                 _ = look.tick() => self.look().await,
             }
+        }
+    }
+
+    /// Says how the edge is, as often as it is asked to; it does nothing else any more.
+    async fn tell(&mut self) {
+        while let Some(requested) = self.requests.recv().await {
+            match requested {
+                Requested::Reload { answer, .. } => drop(answer),
+                Requested::Status(answer) => drop(answer.send(self.status(true))),
+            }
+        }
+    }
+
+    fn status(&self, draining: bool) -> Status {
+        Status {
+            version: crate::VERSION.to_owned(),
+            process: std::process::id(),
+            up: self.ready.map_or(0, |ready| ready.elapsed().as_secs()),
+            draining,
+            generation: self.runtime.load().generation,
+            last_reload: self.last_reload.map(str::to_owned),
+            listeners: self.listeners.status(),
         }
     }
 
@@ -127,6 +156,7 @@ impl Control {
         };
         if !is_dry_run {
             self.retained.reloads.count(&outcome);
+            self.last_reload = Some(outcome.name());
             tell(&outcome, start.elapsed());
         }
         outcome
@@ -276,6 +306,7 @@ impl ServiceWithDependents for Control {
         self.heard.notified().await;
         ready.notify_ready();
         self.readiness.set(true);
+        self.ready = Some(Instant::now());
         self.retained.reloads.starts(generation);
         tracing::info!(generation, "ready");
         let mut drain = self.drain.watch();
@@ -283,10 +314,12 @@ impl ServiceWithDependents for Control {
             () = self.obey() => {}
             _ = drain.wait_for(|stop| *stop) => {}
         }
-        self.requests.close();
         self.listeners.close().await;
         // The names are followed by tasks of this service's runtime, so it runs to the end.
-        let _ = shutdown.wait_for(|stop| *stop).await;
+        tokio::select! {
+            () = self.tell() => {}
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
     }
 
     fn name(&self) -> &str {

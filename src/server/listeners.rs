@@ -2,15 +2,15 @@
 
 use super::bind::{Place, Spare, tell};
 use crate::config::Document;
-use crate::listener::{Accepting, Bound, Listener, Opener, Shared};
+use crate::listener::{Accepting, Bound, Connections, Listener, Opener, Shared};
 use crate::proxy::Proxy;
-use crate::runtime::Entry;
+use crate::runtime::{Entry, Listening};
 use crate::value::Diagnostic;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use indexmap::IndexMap;
 use pingora::proxy::HttpProxy;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The listeners that are open.
@@ -21,6 +21,8 @@ pub(super) struct Listeners {
     /// How long one that is gone lets exchanges finish.
     longest: Duration,
     all: IndexMap<String, Open>,
+    /// Those that were replaced or removed, as long as something holds them.
+    ending: Vec<Weak<Listener<HttpProxy<Proxy>>>>,
 }
 
 struct Open {
@@ -45,7 +47,7 @@ impl Listeners {
         shared: Shared,
         longest: Duration,
     ) -> Self {
-        Self { opener, app, shared, longest, all: IndexMap::new() }
+        Self { opener, app, shared, longest, all: IndexMap::new(), ending: Vec::new() }
     }
 
     /// Binds what is not bound yet: every address, or none.
@@ -60,8 +62,23 @@ impl Listeners {
 
     /// Closes every socket, because the process drains.
     pub(super) async fn close(&mut self) {
-        let doors = self.all.drain(..).flat_map(|(_, open)| open.doors);
-        join_all(doors.map(Door::close)).await;
+        let mut doors = Vec::new();
+        for (_, open) in self.all.drain(..) {
+            self.ending.push(Arc::downgrade(&open.listener));
+            doors.extend(open.doors);
+        }
+        join_all(doors.into_iter().map(Door::close)).await;
+    }
+
+    /// How they are.
+    pub(super) fn status(&self) -> Vec<Listening> {
+        let open = self.all.values().map(|open| {
+            let addresses = open.doors.iter().filter_map(|door| door.place.bound.address().ok());
+            listening(&open.listener, addresses.map(|address| address.to_string()).collect())
+        });
+        let ending = self.ending.iter().filter_map(Weak::upgrade);
+        let ending = ending.map(|listener| listening(&listener, Vec::new()));
+        open.chain(ending.filter(|listener| listener.connections > 0)).collect()
     }
 
     /// Opens what is new, and ends what is not there any more; what stays is not touched. Where
@@ -98,13 +115,16 @@ impl Listeners {
             }
             ends.push(leave(gone, &needed).boxed());
             if let Some(Open { listener, doors, .. }) = changed {
+                self.ending.push(Arc::downgrade(&listener));
                 let left = leave(doors, &needed);
                 ends.push(left.map(move |()| listener.retire()).boxed());
             }
             self.all.insert(name, Open { entry, listener, doors: kept });
         }
+        self.ending.retain(|listener| listener.strong_count() > 0);
         let longest = self.longest;
         for (_, Open { listener, doors, .. }) in before {
+            self.ending.push(Arc::downgrade(&listener));
             let left = leave(doors, &needed);
             ends.push(left.map(move |()| listener.remove(longest)).boxed());
         }
@@ -133,6 +153,18 @@ impl Listeners {
                 None
             }
         }
+    }
+}
+
+fn listening(listener: &Listener<HttpProxy<Proxy>>, addresses: Vec<String>) -> Listening {
+    let Connections { open, busy, oldest } = listener.connections();
+    Listening {
+        name: listener.name().to_owned(),
+        draining: addresses.is_empty(),
+        addresses,
+        connections: open,
+        busy,
+        oldest,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::net::CidrSet;
 use crate::observe::access::{self, Writer};
 use crate::observe::{Registry, process};
 use crate::proxy::Proxy;
-use crate::runtime::{Compiled, Handle, Reloads, Retained, Running};
+use crate::runtime::{Commands, Compiled, Handle, Retained, Running};
 use crate::tls;
 use crate::upstream::{Dns, Names};
 use crate::value::{Diagnostic, Problem};
@@ -102,18 +102,20 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
     let mut listeners = Listeners::new(opener, proxy, shared.clone(), longest);
     listeners.open(ready);
 
-    let (reloads, requests) = Reloads::new();
+    let (commands, requests) = Commands::new();
     let stop = Stop {
         drain: drain.clone(),
         readiness: readiness.clone(),
         delay: document.server.shutdown_delay.0,
         longest,
     };
-    let signals = Signals::new(stop, writer.clone(), reloads.clone());
+    let signals = Signals::new(stop, writer.clone(), commands.clone());
     let registry = retained.registry.clone();
     let control = Control {
         reader,
         watched: Watched::of(&document),
+        ready: None,
+        last_reload: None,
         running: Arc::new(Running { document: Arc::new(document), certificates }),
         retained: Arc::new(retained),
         runtime,
@@ -130,7 +132,7 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
     let (manager, opener) = Manager::new(ADMIN, 1);
     let app = Admin::new(registry, readiness);
     let doors = admin.iter().map(|place| (&*place.bound, app.clone()));
-    let commands = state.as_ref().map(|state| (&state.socket, app.clone().commanding(reloads)));
+    let commands = state.as_ref().map(|state| (&state.socket, app.clone().commanding(commands)));
     let _accepting: Vec<Accepting> = doors
         .chain(commands)
         .filter_map(|(bound, app)| {

@@ -4,7 +4,7 @@
 use crate::admin::Readiness;
 use crate::listener::Drain;
 use crate::observe::access::Writer;
-use crate::runtime::Reloads;
+use crate::runtime::Commands;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use std::convert::Infallible;
@@ -27,13 +27,13 @@ pub(super) struct Stop {
 pub(super) struct Signals {
     stop: Stop,
     access: Arc<Writer>,
-    reloads: Reloads,
+    commands: Commands,
     heard: Arc<Notify>,
 }
 
 impl Signals {
-    pub(super) fn new(stop: Stop, access: Arc<Writer>, reloads: Reloads) -> Self {
-        Self { stop, access, reloads, heard: Arc::default() }
+    pub(super) fn new(stop: Stop, access: Arc<Writer>, commands: Commands) -> Self {
+        Self { stop, access, commands, heard: Arc::default() }
     }
 
     /// What is told as soon as signals are heard; before, one would kill the process.
@@ -63,7 +63,7 @@ impl Signals {
     async fn reload(&self, told: &mut Signal) -> Infallible {
         loop {
             hear(told).await;
-            let _ = self.reloads.reload(false).await;
+            let _ = self.commands.reload(false).await;
         }
     }
 }

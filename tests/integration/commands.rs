@@ -61,7 +61,18 @@ async fn help_names_every_command_and_each_explains_itself() {
     let names: Vec<_> = commands.iter().map(|command| command.unwrap().0).collect();
     assert_eq!(
         names,
-        ["run", "check", "explain", "reload", "proxy", "demo", "schema", "completions", "help"]
+        [
+            "run",
+            "check",
+            "explain",
+            "reload",
+            "status",
+            "proxy",
+            "demo",
+            "schema",
+            "completions",
+            "help"
+        ]
     );
     for (name, explained) in commands.into_iter().flatten().filter(|(name, _)| *name != "help") {
         assert!(explained.trim().split(' ').count() > 4, "{name}: {explained}");

@@ -2,6 +2,7 @@
 
 mod listeners;
 mod outcomes;
+mod status;
 mod streams;
 mod under_load;
 mod watching;
