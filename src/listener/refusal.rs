@@ -3,8 +3,9 @@
 use super::head;
 use crate::exchange::{Cause, Connection, Reply, RequestId};
 use crate::net::uri;
-use crate::observe::access::{Client, Record};
+use crate::observe::access::{Client, Record, Sender};
 use http::header::{self, HeaderMap, HeaderValue};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -55,27 +56,28 @@ impl<'a> Refusal<'a> {
         out
     }
 
-    /// The access log's record of it, with what can be read of its head.
-    pub(super) fn record(self, connection: &Connection) -> Record {
+    /// Logs it, with what can be read of its head.
+    pub(super) fn record(&self, connection: &Connection, access: &Sender) {
         let (method, target) = head::request_line(self.head);
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        let some = |text: &str| (!text.is_empty()).then(|| Box::from(text));
-        let field = |name: &str| head::field(self.head, name).and_then(some);
+        let some = |text: &&str| !text.is_empty();
+        let field = |name: &str| head::field(self.head, name).filter(some).map(Cow::from);
         let host = head::field(self.head, "host").and_then(uri::host);
-        Record {
+        let host = host.map(|(host, _)| uri::lower(host));
+        access.record(&Record {
             time: self.time,
-            request_id: self.id,
+            request_id: &self.id,
             client: connection.peer.map_or(Client::Unix, |p| IpAddr::to_canonical(&p.ip()).into()),
             local: connection.local,
-            listener: connection.entrance.name.clone(),
+            listener: &connection.entrance.name,
             route: None,
-            method: method.parse().ok(),
-            host: host.and_then(|(host, _)| some(&uri::lower(host))),
-            path: some(path),
-            query: query.and_then(some),
+            method: Some(method).filter(some),
+            host: host.as_deref().filter(some),
+            path: Some(path).filter(some),
+            query: query.filter(some),
             protocol: self.protocol,
             status: self.cause.status().as_u16(),
             cause: Some(self.cause.name()),
@@ -88,8 +90,8 @@ impl<'a> Refusal<'a> {
             upstream_time: None,
             user_agent: field("user-agent"),
             referer: field("referer"),
-            further: Box::default(),
-        }
+            further: &[],
+        });
     }
 
     /// What the client wants the page to be, for [`Reply::failure`].

@@ -140,7 +140,7 @@ impl<A> Listener<A> {
     fn note(&self, connection: &Connection, refusal: Refusal<'_>) {
         self.metrics.count_refused(refusal.cause);
         if self.access.wants(refusal.cause.status().as_u16()) {
-            self.access.record(refusal.record(connection));
+            refusal.record(connection, &self.access);
         }
     }
 }

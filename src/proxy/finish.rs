@@ -10,6 +10,7 @@ use http::Version;
 use http::header::{self, HeaderMap, HeaderName};
 use pingora::Error;
 use pingora::proxy::Session;
+use std::borrow::Cow;
 use std::time::Instant;
 
 /// Counts an exchange and sends its record to the access log.
@@ -45,8 +46,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     let request = session.req_header();
     let target = ctx.accepted.as_ref().map(|accepted| &accepted.target);
     let attempt = ctx.attempt.as_ref();
-    let upstream = match ctx.route.as_ref().map(|route| &route.target) {
-        Some(Target::Upstream(upstream)) => Some(upstream.name.clone()),
+    let route = ctx.route.as_deref();
+    let upstream = match route.map(|route| &route.target) {
+        Some(Target::Upstream(upstream)) => Some(&*upstream.name),
         _ => None,
     };
     let client = match (&ctx.accepted, connection.peer) {
@@ -54,22 +56,22 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         (None, Some(peer)) => Client::Ip(peer.ip().to_canonical()),
         (_, None) => Client::Unix,
     };
-    access.record(Record {
+    access.record(&Record {
         time: ctx.time,
-        request_id: ctx.id.clone(),
+        request_id: &ctx.id,
         client,
         local: connection.local,
-        listener: connection.entrance.name.clone(),
-        route: ctx.route.as_ref().map(|route| route.name.clone()),
-        method: Some(request.method.clone()),
-        host: target.map(|t| t.host().into()),
-        path: Some(target.map_or_else(|| request.uri.path(), |t| t.sent().path()).into()),
-        query: target.map(|t| t.query()).filter(|q| !q.is_empty()).map(Into::into),
+        listener: &connection.entrance.name,
+        route: route.map(|route| &*route.name),
+        method: Some(request.method.as_str()),
+        host: target.map(|t| t.host()),
+        path: Some(target.map_or_else(|| request.uri.path(), |t| t.sent().path())),
+        query: target.map(|t| t.query()).filter(|q| !q.is_empty()),
         protocol: protocol(request.version),
         status,
         cause: cause.map(Cause::name),
         upstream,
-        endpoint: attempt.map(|a| a.picked.endpoint().label().clone()),
+        endpoint: attempt.map(|a| &**a.picked.endpoint().label()),
         attempts: ctx.attempts,
         bytes_received: received,
         bytes_sent: sent,
@@ -77,7 +79,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         upstream_time: attempt.map(|a| a.ended.unwrap_or_else(Instant::now) - a.started),
         user_agent: text(&request.headers, &header::USER_AGENT),
         referer: text(&request.headers, &header::REFERER),
-        further,
+        further: &further,
     });
 }
 
@@ -114,6 +116,6 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }

@@ -5,7 +5,7 @@ use crate::expr::escape_line;
 use crate::observe::stamp;
 
 /// Appends the line of an exchange; what is absent is `-`.
-pub(super) fn write(record: &Record, line: &mut String) {
+pub(super) fn write(record: &Record<'_>, line: &mut String) {
     common(record, line);
     line.push_str(" \"");
     escape_line(record.referer.as_deref().unwrap_or("-"), line);
@@ -15,13 +15,13 @@ pub(super) fn write(record: &Record, line: &mut String) {
 }
 
 /// The same without referer and user agent.
-pub(super) fn write_common(record: &Record, line: &mut String) {
+pub(super) fn write_common(record: &Record<'_>, line: &mut String) {
     common(record, line);
     line.push('\n');
 }
 
 /// Piece by piece, because the formatting of the standard library would cost as much as a filter.
-fn common(record: &Record, line: &mut String) {
+fn common(record: &Record<'_>, line: &mut String) {
     record.client.write(line);
     line.push_str(" - - [");
     stamp::common(record.time, line);
@@ -34,15 +34,15 @@ fn common(record: &Record, line: &mut String) {
     line.push_str(digits.format(record.bytes_sent));
 }
 
-fn request(record: &Record, line: &mut String) {
-    let (Some(method), Some(path)) = (&record.method, &record.path) else {
+fn request(record: &Record<'_>, line: &mut String) {
+    let (Some(method), Some(path)) = (record.method, record.path) else {
         line.push('-');
         return;
     };
-    line.push_str(method.as_str());
+    line.push_str(method);
     line.push(' ');
     escape_line(path, line);
-    if let Some(query) = &record.query {
+    if let Some(query) = record.query {
         line.push('?');
         escape_line(query, line);
     }
@@ -54,7 +54,7 @@ fn request(record: &Record, line: &mut String) {
 mod tests {
     use super::*;
 
-    fn line(record: &Record) -> String {
+    fn line(record: &Record<'_>) -> String {
         record.line(write)
     }
 
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_client_cannot_forge_a_line() {
         let record = Record {
-            path: Some("/a\"b\\c".into()),
+            path: Some("/a\"b\\c"),
             query: None,
             user_agent: Some("x\" 200\r\n\t\u{7f}é".into()),
             ..Record::full()
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_empty_query_keeps_its_question_mark() {
-        let record = Record { query: Some("".into()), ..Record::full() };
+        let record = Record { query: Some(""), ..Record::full() };
         assert!(line(&record).contains("\"GET /cart/7? HTTP/1.1\""));
     }
 }

@@ -7,22 +7,22 @@ use std::fmt;
 use std::time::Duration;
 
 /// Appends the line of an exchange; what is absent is left out.
-pub(super) fn write(record: &Record, line: &mut String) -> fmt::Result {
+pub(super) fn write(record: &Record<'_>, line: &mut String) -> fmt::Result {
     let mut object = Object::open(line)?;
     object.text("time", Rfc3339(record.time))?;
-    object.text("request_id", &record.request_id)?;
+    object.text("request_id", record.request_id)?;
     object.text("client", record.client)?;
-    object.text("listener", &record.listener)?;
-    text(&mut object, "route", record.route.as_deref())?;
-    text(&mut object, "method", record.method.as_ref().map(http::Method::as_str))?;
-    text(&mut object, "host", record.host.as_deref())?;
-    text(&mut object, "path", record.path.as_deref())?;
-    text(&mut object, "query", record.query.as_deref())?;
+    object.text("listener", record.listener)?;
+    text(&mut object, "route", record.route)?;
+    text(&mut object, "method", record.method)?;
+    text(&mut object, "host", record.host)?;
+    text(&mut object, "path", record.path)?;
+    text(&mut object, "query", record.query)?;
     object.text("protocol", record.protocol)?;
     object.plain("status", record.status)?;
     text(&mut object, "cause", record.cause)?;
-    text(&mut object, "upstream", record.upstream.as_deref())?;
-    text(&mut object, "endpoint", record.endpoint.as_deref())?;
+    text(&mut object, "upstream", record.upstream)?;
+    text(&mut object, "endpoint", record.endpoint)?;
     object.plain("attempts", record.attempts)?;
     object.plain("bytes_received", record.bytes_received)?;
     object.plain("bytes_sent", record.bytes_sent)?;
@@ -54,7 +54,7 @@ impl fmt::Display for Milliseconds {
 mod tests {
     use super::*;
 
-    fn line(record: &Record) -> String {
+    fn line(record: &Record<'_>) -> String {
         record.line(|record, line| write(record, line).unwrap())
     }
 

@@ -39,7 +39,7 @@ impl Line {
     /// Appends the line of an exchange; what is absent is empty.
     pub(super) fn write(
         &self,
-        record: &Record,
+        record: &Record<'_>,
         further: &[Variable],
         line: &mut String,
     ) -> fmt::Result {
@@ -67,7 +67,7 @@ impl FromStr for Line {
 
 /// Facts of an exchange that is over.
 struct Known<'a> {
-    record: &'a Record,
+    record: &'a Record<'a>,
     further: &'a [Variable],
 }
 
@@ -76,25 +76,25 @@ impl Facts for Known<'_> {
         let record = self.record;
         match variable {
             Variable::ClientIp => show(out, record.client),
-            Variable::RequestMethod => text(out, record.method.as_ref().map(http::Method::as_str)),
-            Variable::RequestHost => text(out, record.host.as_deref()),
-            Variable::RequestPath => text(out, record.path.as_deref()),
-            Variable::RequestQuery => text(out, record.query.as_deref()),
-            Variable::RequestId => show(out, &record.request_id),
+            Variable::RequestMethod => text(out, record.method),
+            Variable::RequestHost => text(out, record.host),
+            Variable::RequestPath => text(out, record.path),
+            Variable::RequestQuery => text(out, record.query),
+            Variable::RequestId => show(out, record.request_id),
             Variable::RequestHeader(name) if *name == USER_AGENT => {
                 text(out, record.user_agent.as_deref());
             }
             Variable::RequestHeader(name) if *name == REFERER => {
                 text(out, record.referer.as_deref());
             }
-            Variable::RouteName => text(out, record.route.as_deref()),
-            Variable::ListenerName => out.push_str(&record.listener),
+            Variable::RouteName => text(out, record.route),
+            Variable::ListenerName => out.push_str(record.listener),
             Variable::ResponseStatus => show(out, record.status),
             Variable::Time => show(out, Rfc3339(record.time)),
             Variable::Protocol => out.push_str(record.protocol),
             Variable::Cause => text(out, record.cause),
-            Variable::Upstream => text(out, record.upstream.as_deref()),
-            Variable::Endpoint => text(out, record.endpoint.as_deref()),
+            Variable::Upstream => text(out, record.upstream),
+            Variable::Endpoint => text(out, record.endpoint),
             Variable::Attempts => show(out, record.attempts),
             Variable::BytesReceived => show(out, record.bytes_received),
             Variable::BytesSent => show(out, record.bytes_sent),
@@ -138,7 +138,7 @@ fn text(out: &mut String, value: Option<&str>) {
 mod tests {
     use super::*;
 
-    fn line(template: &str, record: &Record) -> String {
+    fn line(template: &str, record: &Record<'_>) -> String {
         let line: Line = template.parse().unwrap();
         let mut out = String::new();
         line.write(record, &line.further(), &mut out).unwrap();
@@ -169,7 +169,7 @@ mod tests {
         let names: Vec<_> = further.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["request.header.x-a", "tls.sni", "path.id"]);
         let values = ["a", "", "7"].map(Box::from);
-        let record = Record { further: Box::new(values), ..Record::full() };
+        let record = Record { further: &values, ..Record::full() };
         assert_eq!(line(template, &record), "a||a|203.0.113.7|7\n");
         assert_eq!(line(template, &Record::full()), "|||203.0.113.7|\n", "a refused request");
     }
@@ -178,8 +178,8 @@ mod tests {
     fn a_client_cannot_forge_a_line() {
         let value = "x\" 200\r\nforged \\ \u{1b}\u{fc}";
         let record = Record {
-            path: Some(value.into()),
-            further: Box::new([value.into()]),
+            path: Some(value),
+            further: &[value.into()],
             ..Record::full()
         };
         let escaped = r"x\x22 200\x0D\x0Aforged \x5C \x1B\xC3\xBC";

@@ -14,4 +14,4 @@ pub use config::{Class, Config, Destination, Format};
 pub use line::Line;
 pub use record::{Client, Record};
 pub use syslog::Receiver;
-pub use writer::{Kept, Sender, Writer};
+pub use writer::{Kept, Outcome, Sender, Writer};

@@ -1,37 +1,34 @@
 //! What the access log says of an exchange.
 
 use crate::exchange::{RequestId, write_ip};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// One exchange as the access log tells it; owned, because it outlives the exchange in a queue.
-///
-/// Text from the client is copied: a shared buffer would keep whole request heads alive for as
-/// long as a slow disk holds the queue up.
+/// One exchange as the access log tells it. It borrows: its line is made while the exchange lives.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct Record<'a> {
     /// When the request arrived.
     pub time: SystemTime,
     /// The id of the request.
-    pub request_id: RequestId,
+    pub request_id: &'a RequestId,
     /// Who sent it.
     pub client: Client,
     /// The address of ours that it came in by; absent on a unix socket.
     pub local: Option<SocketAddr>,
     /// The listener it came in by.
-    pub listener: Arc<str>,
+    pub listener: &'a str,
     /// The route that matched.
-    pub route: Option<Arc<str>>,
+    pub route: Option<&'a str>,
     /// The method; absent if the request could not be read.
-    pub method: Option<http::Method>,
+    pub method: Option<&'a str>,
     /// The host the client asked for, without port.
-    pub host: Option<Box<str>>,
+    pub host: Option<&'a str>,
     /// The path as the client sent it.
-    pub path: Option<Box<str>>,
+    pub path: Option<&'a str>,
     /// The query as the client sent it, without `?`.
-    pub query: Option<Box<str>>,
+    pub query: Option<&'a str>,
     /// `HTTP/1.1`, `HTTP/2.0` and so on.
     pub protocol: &'static str,
     /// The status the client got, or would have got.
@@ -39,9 +36,9 @@ pub struct Record {
     /// Why the exchange failed.
     pub cause: Option<&'static str>,
     /// The upstream it was forwarded to.
-    pub upstream: Option<Arc<str>>,
+    pub upstream: Option<&'a str>,
     /// The endpoint of the last attempt.
-    pub endpoint: Option<Arc<str>>,
+    pub endpoint: Option<&'a str>,
     /// How many attempts were made.
     pub attempts: u32,
     /// Bytes of the request body.
@@ -53,11 +50,11 @@ pub struct Record {
     /// How much of the duration the upstream took.
     pub upstream_time: Option<Duration>,
     /// The field `User-Agent`.
-    pub user_agent: Option<Box<str>>,
+    pub user_agent: Option<Cow<'a, str>>,
     /// The field `Referer`.
-    pub referer: Option<Box<str>>,
+    pub referer: Option<Cow<'a, str>>,
     /// What the line of the document wants besides: the values of [`super::Sender::further`].
-    pub further: Box<[Box<str>]>,
+    pub further: &'a [Box<str>],
 }
 
 /// Who sent a request.
@@ -98,25 +95,35 @@ impl fmt::Display for Client {
 }
 
 #[cfg(test)]
-impl Record {
+impl Record<'_> {
+    /// What a format makes of it.
+    pub(super) fn line(&self, write: impl FnOnce(&Self, &mut String)) -> String {
+        let mut line = String::new();
+        write(self, &mut line);
+        line
+    }
+}
+
+#[cfg(test)]
+impl Record<'static> {
     /// A record of which every field is present.
     pub(super) fn full() -> Self {
         Self {
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_261_202_123),
-            request_id: RequestId::given("0192-id").unwrap(),
+            request_id: id(),
             client: Client::Ip([203, 0, 113, 7].into()),
             local: Some(([192, 0, 2, 1], 8080).into()),
-            listener: "web".into(),
-            route: Some("shop".into()),
-            method: Some(http::Method::GET),
-            host: Some("shop.example.com".into()),
-            path: Some("/cart/7".into()),
-            query: Some("a=1&b=2".into()),
+            listener: "web",
+            route: Some("shop"),
+            method: Some("GET"),
+            host: Some("shop.example.com"),
+            path: Some("/cart/7"),
+            query: Some("a=1&b=2"),
             protocol: "HTTP/1.1",
             status: 502,
             cause: Some("upstream_reset"),
-            upstream: Some("app".into()),
-            endpoint: Some("127.0.0.1:3001".into()),
+            upstream: Some("app"),
+            endpoint: Some("127.0.0.1:3001"),
             attempts: 2,
             bytes_received: 12,
             bytes_sent: 3456,
@@ -124,15 +131,8 @@ impl Record {
             upstream_time: Some(Duration::from_micros(9_000)),
             user_agent: Some("curl/8.5".into()),
             referer: Some("https://example.com/".into()),
-            further: Box::default(),
+            further: &[],
         }
-    }
-
-    /// What a format makes of it.
-    pub(super) fn line(&self, write: impl FnOnce(&Self, &mut String)) -> String {
-        let mut line = String::new();
-        write(self, &mut line);
-        line
     }
 
     /// A record of which nothing is present that may be absent.
@@ -156,4 +156,12 @@ impl Record {
             ..Self::full()
         }
     }
+}
+
+/// The id of every record of a test.
+#[cfg(test)]
+fn id() -> &'static RequestId {
+    static ID: std::sync::LazyLock<RequestId> =
+        std::sync::LazyLock::new(|| RequestId::given("0192-id").unwrap());
+    &ID
 }

@@ -92,7 +92,7 @@ impl Head {
     }
 
     /// Appends the head of a message about an exchange.
-    pub(super) fn write(&self, record: &Record, line: &mut String) -> fmt::Result {
+    pub(super) fn write(&self, record: &Record<'_>, line: &mut String) -> fmt::Result {
         write!(line, "<{PRIORITY}>1 {} {} access - ", Rfc3339(record.time), self.origin)
     }
 }

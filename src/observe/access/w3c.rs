@@ -22,14 +22,14 @@ pub(super) fn begin(now: SystemTime, lines: &mut String) -> fmt::Result {
 }
 
 /// Appends the line of an exchange; what is absent is `-`.
-pub(super) fn write(record: &Record, line: &mut String) -> fmt::Result {
+pub(super) fn write(record: &Record<'_>, line: &mut String) -> fmt::Result {
     // The date is that of the end.
     let end = record.time.checked_add(record.duration).unwrap_or(record.time);
     write!(line, "{} ", W3c(end))?;
     shown(record.local.map(|local| local.ip().to_canonical()), line)?;
-    text(record.method.as_ref().map(http::Method::as_str), line);
-    text(record.path.as_deref(), line);
-    text(record.query.as_deref(), line);
+    text(record.method, line);
+    text(record.path, line);
+    text(record.query, line);
     shown(record.local.map(|local| local.port()), line)?;
     // No user is known to us.
     line.push_str("- ");
@@ -69,7 +69,7 @@ fn text(value: Option<&str>, line: &mut String) {
 mod tests {
     use super::*;
 
-    fn line(record: &Record) -> String {
+    fn line(record: &Record<'_>) -> String {
         record.line(|record, line| write(record, line).unwrap())
     }
 
@@ -86,7 +86,7 @@ mod tests {
     fn what_is_absent_or_empty_is_a_dash() {
         let bare = "2026-11-21 11:40:02 - - - - - - - - - 400 0 0 12\n";
         assert_eq!(line(&Record::bare()), bare);
-        let empty = Record { query: Some("".into()), ..Record::bare() };
+        let empty = Record { query: Some(""), ..Record::bare() };
         assert_eq!(line(&empty), bare);
     }
 

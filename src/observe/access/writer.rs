@@ -7,20 +7,21 @@ use crate::expr::Variable;
 use crate::observe::log::Throttle;
 use crate::observe::{Counter, Registry};
 use parking_lot::Mutex;
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::io;
+use std::{fmt, io};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, SystemTime};
 
-/// Records that wait at most; further ones are dropped and counted.
+/// Lines that wait at most; further ones are dropped and counted.
 const QUEUE: usize = 8_192;
 
-/// Bytes after which a batch is written even though more records wait.
+/// Bytes after which a batch is written even though more lines wait.
 const BATCH: usize = 64 * 1024;
 
-/// How long records are gathered; it saves the requests from waking the thread one by one.
+/// How long lines are gathered; it saves the requests from waking the thread one by one.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// How often a failing write may be logged.
@@ -46,19 +47,49 @@ struct Wishes {
     reopen: AtomicBool,
 }
 
-/// Hands records to the writer; cheap to clone.
+/// Makes the lines of exchanges and hands them to the writer; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Sender(Option<Queue>);
+pub struct Sender(To);
+
+#[derive(Clone, Debug)]
+enum To {
+    Nowhere,
+    Writer(Queue),
+    Keeper(SyncSender<Outcome>),
+}
 
 #[derive(Clone, Debug)]
 struct Queue {
-    /// `None` only wakes the thread up; a box keeps the waiting queue small.
-    records: SyncSender<Option<Box<Record>>>,
-    /// The classes that are written; none means all.
-    only: Arc<[Class]>,
-    /// What the line wants besides the record.
-    further: Arc<[Variable]>,
+    /// `None` only wakes the thread up.
+    lines: SyncSender<Option<Box<str>>>,
+    shape: Arc<Shape>,
     dropped: Counter,
+}
+
+/// Which lines are written, and how.
+#[derive(Debug)]
+struct Shape {
+    /// The classes that are written; none means all.
+    only: Vec<Class>,
+    format: Format,
+    /// What the line wants besides the record.
+    further: Vec<Variable>,
+    /// What stands before the line of an exchange.
+    head: Option<Head>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The status the client got, or would have got.
+    pub status: u16,
+    /// Why the exchange failed.
+    pub cause: Option<&'static str>,
+}
+
+thread_local! {
+    /// The line that is being made; what is queued is a copy that fits it.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 impl Writer {
@@ -81,23 +112,13 @@ impl Writer {
         let Some(output) = Output::open(&config.path)? else {
             return Ok(Self { sender: Sender::off(), wishes, ended });
         };
-        let (records, queue) = mpsc::sync_channel(QUEUE);
-        let further: Arc<[Variable]> = match &config.format {
-            Format::Template(line) => line.further().into(),
-            _ => [].into(),
-        };
-        let sender = Sender(Some(Queue {
-            records,
-            further: further.clone(),
-            only: config.only.as_slice().into(),
-            dropped: dropped.clone(),
-        }));
+        let (lines, queue) = mpsc::sync_channel(QUEUE);
+        let shape = Arc::new(Shape::new(config));
+        let sender = Sender(To::Writer(Queue { lines, shape, dropped: dropped.clone() }));
         let task = Task {
             queue,
             wishes: Arc::clone(&wishes),
-            format: config.format.clone(),
-            further,
-            head: matches!(config.path, Destination::Syslog(_)).then(Head::new),
+            is_w3c: config.format == Format::W3c,
             lines: String::with_capacity(BATCH),
             output,
             dropped,
@@ -130,9 +151,9 @@ impl Writer {
     }
 
     fn wake(&self) {
-        if let Sender(Some(queue)) = &self.sender {
+        if let Sender(To::Writer(queue)) = &self.sender {
             // If the queue is full the thread is awake anyway.
-            let _ = queue.records.try_send(None);
+            let _ = queue.lines.try_send(None);
         }
     }
 }
@@ -140,55 +161,103 @@ impl Writer {
 impl Sender {
     /// A sender whose records go nowhere.
     pub fn off() -> Self {
-        Self(None)
+        Self(To::Nowhere)
     }
 
-    /// A sender whose records its maker gets, and no thread writes.
+    /// A sender of which no line is made: its maker gets to know how exchanges end.
     pub fn kept() -> (Self, Kept) {
-        let (records, queue) = mpsc::sync_channel(QUEUE);
-        let (further, only, dropped) = ([].into(), [].into(), Counter::default());
-        (Self(Some(Queue { records, only, further, dropped })), Kept(queue))
+        let (outcomes, kept) = mpsc::sync_channel(QUEUE);
+        (Self(To::Keeper(outcomes)), Kept(kept))
     }
 
     /// Whether the record of an exchange with this status is written, so that none is made in vain.
     pub fn wants(&self, status: u16) -> bool {
-        self.0.as_ref().is_some_and(|queue| Class::are_met(&queue.only, status))
+        match &self.0 {
+            To::Nowhere => false,
+            To::Writer(queue) => Class::are_met(&queue.shape.only, status),
+            To::Keeper(_) => true,
+        }
     }
 
     /// What a record must bring besides its own fields, for the line that the document wants.
     pub fn further(&self) -> &[Variable] {
-        self.0.as_ref().map_or(&[], |queue| &queue.further)
+        match &self.0 {
+            To::Writer(queue) => &queue.shape.further,
+            To::Nowhere | To::Keeper(_) => &[],
+        }
     }
 
-    /// Queues a record; never blocks, but drops it if too many wait.
-    pub fn record(&self, record: Record) {
-        if let Some(queue) = &self.0
-            && queue.records.try_send(Some(Box::new(record))).is_err()
-        {
-            queue.dropped.inc();
+    /// Queues the line of an exchange; never blocks, but drops it if too many wait.
+    pub fn record(&self, record: &Record<'_>) {
+        match &self.0 {
+            To::Nowhere => {}
+            To::Writer(queue) => queue.record(record),
+            To::Keeper(outcomes) => {
+                // Whoever asks for one exchange gets the first.
+                let _ = outcomes.try_send(Outcome { status: record.status, cause: record.cause });
+            }
         }
     }
 }
 
-/// Records that were not written.
+impl Queue {
+    fn record(&self, record: &Record<'_>) {
+        let line = LINE.with_borrow_mut(|line| {
+            line.clear();
+            let written = self.shape.write(record, line);
+            debug_assert!(written.is_ok(), "a string takes every text");
+            Box::from(line.as_str())
+        });
+        if self.lines.try_send(Some(line)).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Shape {
+    fn new(config: &Config) -> Self {
+        Self {
+            only: config.only.clone(),
+            format: config.format.clone(),
+            further: match &config.format {
+                Format::Template(line) => line.further(),
+                _ => Vec::new(),
+            },
+            head: matches!(config.path, Destination::Syslog(_)).then(Head::new),
+        }
+    }
+
+    fn write(&self, record: &Record<'_>, line: &mut String) -> fmt::Result {
+        if let Some(head) = &self.head {
+            head.write(record, line)?;
+        }
+        match &self.format {
+            Format::Common => combined::write_common(record, line),
+            Format::Combined => combined::write(record, line),
+            Format::Json => json::write(record, line)?,
+            Format::W3c => w3c::write(record, line)?,
+            Format::Template(template) => template.write(record, &self.further, line)?,
+        }
+        Ok(())
+    }
+}
+
+/// How exchanges ended of which no line was made.
 #[derive(Debug)]
-pub struct Kept(Receiver<Option<Box<Record>>>);
+pub struct Kept(Receiver<Outcome>);
 
 impl Kept {
     /// The next one, if there is one.
-    pub fn take(&self) -> Option<Record> {
-        self.0.try_iter().flatten().next().map(|record| *record)
+    pub fn take(&self) -> Option<Outcome> {
+        self.0.try_recv().ok()
     }
 }
 
 /// What the thread owns.
 struct Task {
-    queue: Receiver<Option<Box<Record>>>,
+    queue: Receiver<Option<Box<str>>>,
     wishes: Arc<Wishes>,
-    format: Format,
-    further: Arc<[Variable]>,
-    /// What stands before the line of an exchange.
-    head: Option<Head>,
+    is_w3c: bool,
     lines: String,
     output: Output,
     dropped: Counter,
@@ -225,23 +294,9 @@ impl Task {
         self.wishes.close.load(Ordering::Acquire)
     }
 
-    fn append(&mut self, record: Option<Box<Record>>) {
-        let Some(record) = record else { return };
-        let begun = self.head.as_ref().map_or(Ok(()), |head| head.write(&record, &mut self.lines));
-        let written = begun.and_then(|()| match &self.format {
-            Format::Common => {
-                combined::write_common(&record, &mut self.lines);
-                Ok(())
-            }
-            Format::Combined => {
-                combined::write(&record, &mut self.lines);
-                Ok(())
-            }
-            Format::Json => json::write(&record, &mut self.lines),
-            Format::W3c => w3c::write(&record, &mut self.lines),
-            Format::Template(line) => line.write(&record, &self.further, &mut self.lines),
-        });
-        debug_assert!(written.is_ok(), "a string takes every text");
+    fn append(&mut self, line: Option<Box<str>>) {
+        let Some(line) = line else { return };
+        self.lines.push_str(&line);
         if self.lines.len() >= BATCH {
             self.write();
         }
@@ -258,7 +313,7 @@ impl Task {
         if self.lines.is_empty() {
             return;
         }
-        if self.format == Format::W3c && self.output.is_new() {
+        if self.is_w3c && self.output.is_new() {
             self.begin();
         }
         if let Err(failure) = self.output.write(self.lines.as_bytes()) {

@@ -158,9 +158,9 @@ fn reply(
     cause: Option<Cause>,
     records: &Kept,
 ) -> Result<Reply, Unexplained> {
-    let record = records.take();
-    let cause = cause.map(Cause::name).or(record.as_ref().and_then(|record| record.cause));
-    let status = record.map(|record| record.status);
+    let outcome = records.take();
+    let cause = cause.map(Cause::name).or(outcome.and_then(|outcome| outcome.cause));
+    let status = outcome.map(|outcome| outcome.status);
     match (answer, cause, status) {
         (Ok(Answer { status, fields, body }), cause, _) => {
             Ok(Reply { status, cause, fields, body })

@@ -37,7 +37,7 @@ fn a_line_is_in_the_file_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let writer = Writer::start(&to(path.clone()), &Registry::new()).unwrap();
-    writer.sender().record(Record::full());
+    writer.sender().record(&Record::full());
     wait_until(Duration::from_secs(1), || lines(&path) == 1);
 }
 
@@ -49,13 +49,13 @@ fn closing_writes_what_is_queued() {
     let writer = Writer::start(&to(path.clone()), &registry).unwrap();
     let sender = writer.sender();
     for _ in 0..QUEUE {
-        sender.record(Record::full());
+        sender.record(&Record::full());
     }
     assert!(writer.close(SOON));
     assert_eq!(lines(&path), QUEUE);
     assert_eq!(dropped(&registry), 0);
 
-    sender.record(Record::full());
+    sender.record(&Record::full());
     assert_eq!(dropped(&registry), 1);
     assert!(writer.close(SOON), "closing twice is harmless");
 }
@@ -70,7 +70,7 @@ fn a_stalled_pipe_drops_and_counts_but_blocks_nobody() {
     let sender = writer.sender();
     let start = Instant::now();
     for _ in 0..SENT {
-        sender.record(Record::full());
+        sender.record(&Record::full());
     }
     assert!(start.elapsed() < SOON);
     assert!(dropped(&registry) > 0);
@@ -93,7 +93,7 @@ fn a_full_disk_is_counted_and_does_not_end_the_thread() {
     let writer = Writer::start(&to("/dev/full".into()), &registry).unwrap();
     let sender = writer.sender();
     for round in 1..=3 {
-        sender.record(Record::full());
+        sender.record(&Record::full());
         wait_until(SOON, || errors(&registry) == round);
     }
     assert_eq!(dropped(&registry), 3);
@@ -106,7 +106,7 @@ fn a_reader_that_leaves_is_counted() {
     let config = to(format!("/proc/self/fd/{}", end.as_raw_fd()).into());
     let writer = Writer::start(&config, &registry).unwrap();
     drop(reader);
-    writer.sender().record(Record::full());
+    writer.sender().record(&Record::full());
     wait_until(SOON, || errors(&registry) == 1);
 }
 
@@ -117,7 +117,7 @@ fn the_thread_ends_with_the_last_sender() {
     let writer = Writer::start(&to(path.clone()), &Registry::new()).unwrap();
     let sender = writer.sender();
     let Writer { sender: own, ended, .. } = writer;
-    sender.record(Record::full());
+    sender.record(&Record::full());
     drop((sender, own));
     let end = ended.lock().recv_timeout(SOON);
     assert_eq!(end, Err(RecvTimeoutError::Disconnected));
@@ -131,14 +131,14 @@ fn a_file_is_opened_anew_on_demand_and_every_line_is_in_one_of_the_two() {
     let writer = Writer::start(&to(path.clone()), &Registry::new()).unwrap();
     let sender = writer.sender();
     for _ in 0..100 {
-        sender.record(Record::full());
+        sender.record(&Record::full());
     }
     std::fs::rename(&path, &moved).unwrap();
     writer.reopen();
     // Nothing more has to be logged for it.
     wait_until(SOON, || path.exists());
     for _ in 0..100 {
-        sender.record(Record::full());
+        sender.record(&Record::full());
     }
     assert!(writer.close(SOON));
     assert!(lines(&path) >= 100);
@@ -151,13 +151,13 @@ fn a_w3c_file_begins_with_its_fields_each_time_it_is_opened() {
     let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
     let config = Config { format: Format::W3c, ..to(path.clone()) };
     let writer = Writer::start(&config, &Registry::new()).unwrap();
-    writer.sender().record(Record::full());
+    writer.sender().record(&Record::full());
     wait_until(SOON, || lines(&path) == 5);
     std::fs::rename(&path, &moved).unwrap();
     writer.reopen();
     wait_until(SOON, || path.exists());
     assert_eq!(lines(&path), 0, "it begins with the first line");
-    writer.sender().record(Record::full());
+    writer.sender().record(&Record::full());
     assert!(writer.close(SOON));
     let (old, new) = [&moved, &path].map(|path| std::fs::read_to_string(path).unwrap()).into();
     assert_eq!(old.lines().count(), 5);
@@ -170,7 +170,7 @@ fn what_is_off_is_never_made() {
     let writer = Writer::start(&config, &Registry::new()).unwrap();
     assert!(!writer.sender().wants(200));
     writer.reopen();
-    writer.sender().record(Record::full());
+    writer.sender().record(&Record::full());
     assert!(writer.close(SOON));
 }
 
