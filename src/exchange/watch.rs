@@ -200,6 +200,8 @@ impl Watch {
 #[derive(Debug, Default)]
 pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// When the sleep ends, in milliseconds of [`now`].
+    until: u64,
 }
 
 impl Timer {
@@ -248,11 +250,20 @@ impl Timer {
             if now >= due {
                 return Poll::Ready(());
             }
-            let at = tokio::time::Instant::now() + Duration::from_millis(due - now);
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-            if sleep.deadline() > at || sleep.is_elapsed() {
-                sleep.as_mut().reset(at);
-            }
+            let left = Duration::from_millis(due - now);
+            let sleep = match &mut self.sleep {
+                None => {
+                    self.until = due;
+                    self.sleep.insert(Box::pin(tokio::time::sleep(left)))
+                }
+                Some(sleep) => {
+                    if self.until > due || sleep.is_elapsed() {
+                        self.until = due;
+                        sleep.as_mut().reset(tokio::time::Instant::now() + left);
+                    }
+                    sleep
+                }
+            };
             match sleep.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => {}

@@ -13,7 +13,6 @@ use super::transport::Transport;
 use crate::exchange::{Arrival, Gate, Phase, Timer, Way};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
@@ -21,6 +20,7 @@ use pingora::protocols::{
 };
 use std::cell::RefCell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -188,8 +188,9 @@ impl<S: Transport> Wire<S> {
     /// Reads past the end of the request: only whether the client is still there matters now.
     fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.ahead.len() < AHEAD {
-            let mut bytes = [0; 2048];
-            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(self.io.poll_readable(cx))?;
+            let mut bytes = [const { MaybeUninit::uninit() }; 2048];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
@@ -452,13 +453,8 @@ impl<S: Transport> GetProxyDigest for Wire<S> {
 
 impl<S: Transport> GetSocketDigest for Wire<S> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        // Made for each request rather than kept: every idle connection would hold it.
-        let digest = SocketDigest::from_raw_fd(self.io.descriptor());
-        if let Some(peer) = self.arrival.connection.peer {
-            // Presetting the address saves the system call.
-            let _ = digest.peer_addr.set(Some(EngineAddr::Inet(peer)));
-        }
-        Some(Arc::new(digest))
+        // The engine would keep it for hooks that ask; ours know the connection.
+        None
     }
 }
 
