@@ -5,22 +5,15 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
 
-/// The target of a request; nothing is copied unless something had to be normalised.
+/// The target of a request; a path that is in normal form is not copied.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Path and query as the client sent them.
     sent: PathAndQuery,
     /// The path with dot segments resolved and unreserved escapes decoded, if that changed it.
     normalised: Option<Box<str>>,
-    host: Host,
-}
-
-#[derive(Clone, Debug)]
-enum Host {
-    /// The field's value and how much of it is the host: the port follows.
-    Sent(HeaderValue, usize),
-    /// In lower case.
-    Changed(Box<str>),
+    /// In lower case, without port.
+    host: Box<str>,
 }
 
 impl Target {
@@ -30,18 +23,12 @@ impl Target {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into_boxed_str()),
         };
-        Some(Self { normalised, host: Host::new(host)?, sent })
+        Some(Self { normalised, host: host_of(host)?, sent })
     }
 
     /// The host in lower case, without port.
     pub fn host(&self) -> &str {
-        match &self.host {
-            Host::Changed(host) => host,
-            Host::Sent(value, length) => {
-                let bytes = value.as_bytes().get(..*length).unwrap_or_default();
-                std::str::from_utf8(bytes).unwrap_or_default()
-            }
-        }
+        &self.host
     }
 
     /// The normalised path.
@@ -65,18 +52,11 @@ impl Target {
     }
 }
 
-impl Host {
-    fn new(value: &HeaderValue) -> Option<Self> {
-        let text = value.to_str().ok()?;
-        if text.is_empty() {
-            return Some(Self::Changed("".into()));
-        }
-        let (host, _) = uri::host(text)?;
-        if host.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Some(Self::Changed(host.to_ascii_lowercase().into_boxed_str()));
-        }
-        Some(Self::Sent(value.clone(), host.len()))
-    }
+fn host_of(value: &HeaderValue) -> Option<Box<str>> {
+    let (host, _) = uri::host(value.to_str().ok()?)?;
+    let mut host = Box::<str>::from(host);
+    host.make_ascii_lowercase();
+    Some(host)
 }
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ pub fn host(authority: &str) -> Option<(&str, Option<u16>)> {
             (authority.get(..address.len() + 2)?, after)
         }
         None => {
-            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            let colon = authority.bytes().position(|byte| byte == b':');
+            let (host, port) = authority.split_at(colon.unwrap_or(authority.len()));
             let host = host.strip_suffix('.').unwrap_or(host);
             if host.is_empty() || !host.bytes().all(is_name_byte) {
                 return None;
@@ -148,7 +149,8 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+    // From `$` to `.` are `%`, `&` and the rest of RFC 3986's `sub-delims`, with `-` and `.`.
+    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~')
 }
 
 /// The outer `None` refuses; `:` alone is a port left out.
