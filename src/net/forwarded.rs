@@ -6,9 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Whether proxies tell of the client by this field; from anyone else it is a forgery. Where
 /// applications get fields as variables (CGI, WSGI), `x_forwarded_for` is the same as ours.
 pub fn is_forwarded(name: &HeaderName) -> bool {
-    // Asked of every field of every request, and few begin so.
+    // Asked of every field of every request: most begin otherwise, and those that do are usual.
     if !name.as_str().starts_with(['x', 'f']) {
         return false;
+    }
+    if name.as_str().starts_with("x-forwarded-") {
+        return true;
     }
     let begins = |with: &str| {
         let own = name.as_str().as_bytes().get(..with.len()).unwrap_or_default();

@@ -21,8 +21,60 @@ static REQUEST_FIELDS: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-static RESPONSE_FIELDS: [HeaderName; 5] =
-    [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE, header::UPGRADE];
+/// The same of a response, besides `Connection`, which nearly every one has.
+static RESPONSE_FIELDS: [HeaderName; 4] =
+    [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE, header::UPGRADE];
+
+/// Which of the fields that an edge minds a head has: one walk over its names costs less than
+/// looking one of them up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Minded {
+    /// `Connection`.
+    pub connection: bool,
+    /// `Upgrade`.
+    pub upgrade: bool,
+    /// `TE`.
+    pub te: bool,
+    /// Any other field that is hop-by-hop in a request or in a response.
+    pub other: bool,
+    /// `Cookie`.
+    pub cookie: bool,
+    /// `Via`.
+    pub via: bool,
+    /// Any field by which proxies tell of the client.
+    pub forwarded: bool,
+    /// `Content-Length`.
+    pub length: bool,
+}
+
+impl Minded {
+    /// Walks over a head.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut minded = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => minded.connection = true,
+                "upgrade" => minded.upgrade = true,
+                "te" => minded.te = true,
+                "keep-alive"
+                | "proxy-connection"
+                | "http2-settings"
+                | "proxy-authorization"
+                | "proxy-authenticate" => minded.other = true,
+                "cookie" => minded.cookie = true,
+                "via" => minded.via = true,
+                "content-length" => minded.length = true,
+                _ => minded.forwarded |= forwarded::is_forwarded(name),
+            }
+        }
+        minded
+    }
+
+    /// Whether it has a hop-by-hop field.
+    fn is_hop(self) -> bool {
+        self.connection || self.upgrade || self.te || self.other
+    }
+}
 
 /// Nominating one of these would break framing or routing, or hide the client that a trusted
 /// proxy tells of; the nomination is ignored.
@@ -54,38 +106,42 @@ pub fn strip_nominated(request: &mut RequestHeader) {
 }
 
 /// Removes the other hop-by-hop fields of a request.
-pub fn strip_request(request: &mut RequestHeader) {
-    for name in &REQUEST_FIELDS {
-        if has(&request.headers, name) {
+pub fn strip_request(request: &mut RequestHeader, minded: Minded) {
+    if minded.is_hop() {
+        for name in &REQUEST_FIELDS {
             request.remove_header(name);
         }
     }
 }
 
-/// Removes the hop-by-hop fields of a response; the upgrade of a 101 stays.
-pub fn strip_response(response: &mut ResponseHeader) {
+/// Removes the hop-by-hop fields of a response; the upgrade of a 101 stays, and so does a
+/// `Connection` that is replaced anyway.
+pub fn strip_response(response: &mut ResponseHeader, is_replaced: bool) {
     if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
         return;
     }
-    for name in nominated(&response.headers) {
-        response.remove_header(&name);
+    let minded = Minded::of(&response.headers);
+    if minded.connection {
+        for name in nominated(&response.headers) {
+            response.remove_header(&name);
+        }
+        if !is_replaced {
+            response.remove_header(&header::CONNECTION);
+        }
     }
-    for name in &RESPONSE_FIELDS {
-        if has(&response.headers, name) {
+    if minded.upgrade || minded.other {
+        for name in &RESPONSE_FIELDS {
             response.remove_header(name);
         }
     }
 }
 
-/// Whether a field is there that seldom is: comparing names costs less than hashing one.
-fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
-    headers.keys().any(|own| own == name)
-}
-
 /// The fields that `Connection` nominates; nothing is allocated when it names none.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut names = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
+    // Comparing the few names costs less than hashing one.
+    let own = |(name, value)| (name == header::CONNECTION).then_some(value);
+    for value in headers.iter().filter_map(own) {
         if value == "keep-alive" || value == "close" {
             continue;
         }
@@ -147,7 +203,8 @@ mod tests {
             ("Proxy-Authorization", "Basic eDp5"),
         ]);
         strip_nominated(&mut request);
-        strip_request(&mut request);
+        let minded = Minded::of(&request.headers);
+        strip_request(&mut request, minded);
         assert_eq!(names(&request.headers), ["host", "x-three"]);
     }
 
@@ -160,7 +217,8 @@ mod tests {
             ("Connection", "host, content-length, transfer-encoding, x-forwarded-for"),
         ]);
         strip_nominated(&mut request);
-        strip_request(&mut request);
+        let minded = Minded::of(&request.headers);
+        strip_request(&mut request, minded);
         assert_eq!(names(&request.headers), ["host", "content-length", "x-forwarded-for"]);
     }
 
@@ -170,7 +228,7 @@ mod tests {
         for (name, value) in [("Connection", "X-Secret"), ("X-Secret", "1"), ("X-Open", "2")] {
             response.append_header(name, value).unwrap();
         }
-        strip_response(&mut response);
+        strip_response(&mut response, false);
         assert_eq!(names(&response.headers), ["x-open"]);
     }
 

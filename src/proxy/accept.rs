@@ -4,7 +4,7 @@ use super::ctx::{Accepted, Ctx};
 use super::http10;
 use super::witness::Sight;
 use crate::exchange::{Cause, Client, Connection, Target};
-use crate::net::hop;
+use crate::net::hop::{self, Minded};
 use crate::route::table::{Outcome, Request};
 use crate::runtime::Snapshot;
 use http::header::{self, HeaderValue};
@@ -78,14 +78,17 @@ fn read(
     }
     let empty = HeaderValue::from_static("");
     let target = Target::new(target, host.as_ref().unwrap_or(&empty)).ok_or(Cause::BadRequest)?;
-    let is_upgrade = hop::upgrade(request).is_some();
-    if !is_upgrade && request.headers.contains_key(header::UPGRADE) {
+    let minded = Minded::of(&request.headers);
+    let is_upgrade = minded.upgrade && hop::upgrade(request).is_some();
+    if minded.upgrade && !is_upgrade {
         // The engine takes the field alone for an upgrade.
         request.remove_header(&header::UPGRADE);
     }
     let client = Client::of(connection, &request.headers);
-    hop::strip_nominated(request);
-    Ok(Accepted { client, target, host, is_upgrade })
+    if minded.connection {
+        hop::strip_nominated(request);
+    }
+    Ok(Accepted { client, target, host, is_upgrade, version: request.version, minded })
 }
 
 /// What the listener has refused on HTTP/1 already, and no HTTP/1 endpoint may get: a target that
@@ -161,12 +164,15 @@ fn uri_size(ctx: &mut Ctx, of_listener: Option<u64>) -> Result<()> {
 
 /// Whether the body is too large, as far as the head tells.
 fn body_size(session: &Session, ctx: &mut Ctx, of_listener: Option<u64>) -> Result<()> {
-    let Some(route) = ctx.route.clone() else { return Ok(()) };
+    let most = ctx.route.as_ref().and_then(|route| route.limits.body_size(of_listener));
+    let Some(most) = most else { return Ok(()) };
+    if !ctx.accepted.as_ref().is_some_and(|accepted| accepted.minded.length) {
+        return Ok(());
+    }
     let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
     let announced: Option<u64> = announced.and_then(|v| v.to_str().ok()?.parse().ok());
-    let most = route.limits.body_size(of_listener);
-    match (announced, most) {
-        (Some(length), Some(most)) if length > most => Err(ctx.fail(Cause::BodyTooLarge)),
-        _ => Ok(()),
+    if announced.is_some_and(|length| length > most) {
+        return Err(ctx.fail(Cause::BodyTooLarge));
     }
+    Ok(())
 }

@@ -3,10 +3,11 @@
 use crate::exchange::{
     Arrival, Captured, Cause, Client, Connection, Exchange, Phase, RequestId, Target, Watch,
 };
+use crate::net::hop::Minded;
 use crate::route::table::Captures;
 use crate::route::{InFlight, Route};
-use crate::upstream::{Picked, Tried};
-use http::{HeaderValue, StatusCode};
+use crate::upstream::{Introduced, Picked, Tried};
+use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
 use std::os::fd::RawFd;
@@ -28,6 +29,8 @@ pub struct Ctx {
     pub(super) in_flight: Option<InFlight>,
     /// Whether the request entered the route's filters, so that they see its response too.
     pub(super) entered: bool,
+    /// Whether the request tells who the client is already, for those who look at it.
+    pub(super) introduced: bool,
     pub(super) stripped_prefix: Option<Box<str>>,
     pub(super) tried: Tried,
     /// The last attempt.
@@ -47,12 +50,28 @@ pub(super) struct Accepted {
     /// The host as the client sent it; `None` if it sent none, as HTTP/1.0 may, or an empty one.
     pub(super) host: Option<HeaderValue>,
     pub(super) is_upgrade: bool,
+    /// The version it came by.
+    pub(super) version: Version,
+    /// What it has of the fields that matter.
+    pub(super) minded: Minded,
+}
+
+impl Accepted {
+    /// What the endpoint is told of the client.
+    pub(super) fn introduced<'a>(&'a self, connection: &'a Connection) -> Introduced<'a> {
+        Introduced {
+            connection,
+            client: &self.client,
+            host: self.host.as_ref(),
+            received: self.version,
+            minded: self.minded,
+        }
+    }
 }
 
 /// One attempt at an endpoint.
 pub(super) struct Attempt {
     pub(super) picked: Picked,
-    pub(super) started: Instant,
     /// The number of its connection.
     pub(super) descriptor: RawFd,
     /// When the response was complete.
@@ -82,6 +101,7 @@ impl Ctx {
             captures: Captures::default(),
             in_flight: None,
             entered: false,
+            introduced: false,
             stripped_prefix: None,
             tried: Tried::new(),
             attempt: None,

@@ -46,6 +46,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     let request = session.req_header();
     let target = ctx.accepted.as_ref().map(|accepted| &accepted.target);
     let attempt = ctx.attempt.as_ref();
+    let [user_agent, referer] = texts(&request.headers, [header::USER_AGENT, header::REFERER]);
     let route = ctx.route.as_deref();
     let upstream = match route.map(|route| &route.target) {
         Some(Target::Upstream(upstream)) => Some(&*upstream.name),
@@ -76,9 +77,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         bytes_received: received,
         bytes_sent: sent,
         duration,
-        upstream_time: attempt.map(|a| a.ended.unwrap_or_else(Instant::now) - a.started),
-        user_agent: text(&request.headers, &header::USER_AGENT),
-        referer: text(&request.headers, &header::REFERER),
+        upstream_time: attempt.map(|a| a.ended.unwrap_or_else(Instant::now) - a.picked.started),
+        user_agent,
+        referer,
         further: &further,
     });
 }
@@ -116,6 +117,10 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+/// The first value of each field; comparing the few names costs less than hashing one.
+fn texts(headers: &HeaderMap, names: [HeaderName; 2]) -> [Option<Cow<'_, str>>; 2] {
+    names.map(|name| {
+        let (_, value) = headers.iter().find(|(own, _)| **own == name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()))
+    })
 }

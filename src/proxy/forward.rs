@@ -4,7 +4,7 @@ use super::ctx::{Attempt, Ctx};
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
 use crate::route::Target;
-use crate::upstream::{self, Follows, Introduced, Outgoing};
+use crate::upstream::{self, Follows, Outgoing};
 use bytes::Bytes;
 use http::Version;
 use http::header;
@@ -14,7 +14,6 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use std::os::fd::RawFd;
-use std::time::Instant;
 
 /// A body up to this length is sent without looking whether the endpoint takes it.
 const SMALL: u64 = 16 * 1024;
@@ -40,7 +39,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
         arrival.uplink.close();
         arrival.watch.rests();
     }
-    let mut attempt = Attempt { picked, started: Instant::now(), descriptor: -1, ended: None };
+    let mut attempt = Attempt { picked, descriptor: -1, ended: None };
     let peer = attempt.picked.take_peer();
     ctx.attempt = Some(attempt);
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
@@ -89,11 +88,12 @@ pub(super) async fn request(
     let Some((connection, accepted, route)) = parts(ctx) else {
         return Err(ctx.fail(Cause::Internal));
     };
+    let introduced = accepted.introduced(connection);
+    if !ctx.introduced {
+        upstream::introduce(request, &introduced)?;
+    }
     let forwarded = match &route.target {
-        Target::Upstream(upstream) if upstream.sends_forwarded() => {
-            let (client, host) = (&accepted.client, accepted.host.as_ref());
-            Some(Introduced { connection, client, host })
-        }
+        Target::Upstream(upstream) if upstream.sends_forwarded() => Some(introduced),
         _ => None,
     };
     let host = match (&route.target, &ctx.attempt) {
@@ -169,7 +169,8 @@ pub(super) fn body(
                 watch.set(Phase::Response, Some(route.timeouts.response.0));
             }
         }
-        _ => ctx.touch(),
+        _ if length > 0 => ctx.touch(),
+        _ => {}
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
-        request::answer(session, ctx).await
+        request::answer(session, ctx, self.access.further()).await
     }
 
     async fn upstream_peer(

@@ -3,23 +3,28 @@
 use super::ctx::Ctx;
 use super::response;
 use crate::exchange::{Cause, Phase, Reply};
-use crate::route::{Route, Target};
-use crate::upstream::{self, Introduced, Timeouts};
+use crate::expr::Variable;
+use crate::route::Target;
+use crate::upstream::{self, Timeouts};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use std::sync::Arc;
 
-/// Runs the filters; true if the exchange was answered.
-pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+/// Runs the filters; true if the exchange was answered. `logged` is what the access log will want
+/// to know of the request.
+pub(super) async fn answer(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    logged: &[Variable],
+) -> Result<bool> {
     if ctx.is_asterisk() {
         send(session, ctx, &options()).await?;
         return Ok(true);
     }
     let request = session.req_header_mut();
-    introduce(request, ctx)?;
+    introduce(request, ctx, !logged.is_empty())?;
     let reply = ctx.lend(request, None, |route, exchange| {
         route.chain.request(exchange);
         match &route.target {
@@ -46,21 +51,23 @@ fn options() -> Reply {
     Reply::new(StatusCode::NO_CONTENT).header(header::ALLOW, ALL)
 }
 
-/// What goes upstream says who the client is; filters see it, and have the last word.
-fn introduce(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
-    let goes_upstream = |route: &Arc<Route>| matches!(route.target, Target::Upstream(_));
+/// What goes upstream says who the client is; filters see it, and have the last word. Where nobody
+/// looks at the request any more, it waits for the copy that goes upstream: there it costs less.
+fn introduce(request: &mut RequestHeader, ctx: &mut Ctx, is_logged: bool) -> Result<()> {
     let (Some(connection), Some(accepted)) = (ctx.connection(), &ctx.accepted) else {
         return Ok(());
     };
-    if !ctx.route.as_ref().is_some_and(goes_upstream) {
-        return Ok(());
-    }
-    let via = connection.entrance.via.as_ref();
+    let Some(route) = ctx.route.as_deref() else { return Ok(()) };
+    let Target::Upstream(upstream) = &route.target else { return Ok(()) };
+    let via = connection.entrance.via.as_ref().filter(|_| accepted.minded.via);
     if via.is_some_and(|via| via.has_passed(&request.headers)) {
         return Err(ctx.fail(Cause::LoopDetected));
     }
-    let (client, host) = (&accepted.client, accepted.host.as_ref());
-    upstream::introduce(request, &Introduced { connection, client, host })
+    if is_logged || !route.chain.is_empty() || upstream.key().is_some() {
+        upstream::introduce(request, &accepted.introduced(connection))?;
+        ctx.introduced = true;
+    }
+    Ok(())
 }
 
 /// Sends a reply of ours through the response side of the filters.

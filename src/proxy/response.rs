@@ -36,8 +36,9 @@ pub(super) fn arrived(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     if let Some(attempt) = &ctx.attempt
         && response.version != Version::HTTP_2
     {
-        let told = response.headers.get(hop::KEEP_ALIVE).and_then(|value| value.to_str().ok());
-        attempt.picked.endpoint().learn(told);
+        // Comparing the few names costs less than hashing this one.
+        let told = response.headers.iter().find(|(name, _)| **name == hop::KEEP_ALIVE);
+        attempt.picked.endpoint().learn(told.and_then(|(_, value)| value.to_str().ok()));
     }
     Ok(())
 }
@@ -48,8 +49,11 @@ pub(super) fn filter(
     response: &mut ResponseHeader,
     ctx: &mut Ctx,
 ) -> Result<()> {
-    hop::strip_response(response);
     let is_interim = response.status.is_informational();
+    let has_filters = ctx.route.as_ref().is_some_and(|route| !route.chain.is_empty());
+    // In a final response of HTTP/1 the engine replaces it, and only filters could see it before.
+    let is_h1 = matches!(session.as_downstream(), ServerSession::H1(_));
+    hop::strip_response(response, is_h1 && !is_interim && !has_filters);
     if let ServerSession::H1(client) = session.as_downstream_mut() {
         // A client that still sends its body is kept after a 100, not after its final response.
         client.set_close_on_response_before_downstream_finish(!is_interim);
@@ -81,7 +85,8 @@ pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &m
         // The engine looked before the exchange, and a drain may have begun since.
         session.set_keepalive(None);
     }
-    if !ctx.entered {
+    let has_filters = ctx.route.as_ref().is_some_and(|route| !route.chain.is_empty());
+    if !ctx.entered || !has_filters {
         return;
     }
     let status = Some(response.status);

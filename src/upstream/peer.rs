@@ -90,6 +90,7 @@ impl Template {
         endpoint: &Endpoint,
         timeouts: Timeouts,
         follows: Follows,
+        now: Instant,
     ) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
         let options = &mut peer.options;
@@ -113,7 +114,8 @@ impl Template {
             options.read_timeout = Some(silence.0.max(timeouts.response.0) + MARGIN);
         }
         let shared_by = if is_upgrade { NOBODY } else { versions(&options.alpn) };
-        let group = group(shared_by, endpoint.keep_alive(), self.keep_alive.max_age.0);
+        let age = age(now, self.keep_alive.max_age.0);
+        let group = group(shared_by, endpoint.keep_alive(), age);
         peer.group_key = xxh3_64_with_seed(&group.to_ne_bytes(), self.fingerprint);
         peer
     }
@@ -137,20 +139,20 @@ fn versions(alpn: &ALPN) -> u8 {
 
 /// What the attempts that share connections have in common. A connection is pooled by what was
 /// known when it was made: one that did not know yet of an announced time is not used again.
-fn group(versions: u8, told: KeepAlive, longest: Duration) -> u64 {
+fn group(versions: u8, told: KeepAlive, age: u64) -> u64 {
     let told = match told {
         KeepAlive::Unknown | KeepAlive::Silent => 0,
         KeepAlive::Timeout(told) => told.as_secs().saturating_add(1).min(0xffff),
     };
-    u64::from(versions) << 56 | told << 40 | age(longest)
+    u64::from(versions) << 56 | told << 40 | age
 }
 
 /// The number of the period in which connections are shared: none is used in the next one, so
 /// none is used for longer than a period.
-fn age(longest: Duration) -> u64 {
-    let period = longest.as_millis().max(1);
-    let periods = START.elapsed().as_millis() / period;
-    u64::try_from(periods).unwrap_or_default() & 0xff_ffff_ffff
+fn age(now: Instant, longest: Duration) -> u64 {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let periods = millis(now.saturating_duration_since(*START)) / millis(longest).max(1);
+    periods & 0xff_ffff_ffff
 }
 
 #[expect(clippy::disallowed_methods, reason = "an address needs no look-up: it cannot fail")]
@@ -199,7 +201,7 @@ mod tests {
         let template =
             Template::new(&url, endpoint.address(), &config, &Security::default()).unwrap();
         let version = |follows| {
-            let peer = template.peer(&endpoint, config.timeouts, follows);
+            let peer = template.peer(&endpoint, config.timeouts, follows, Instant::now());
             peer.options.alpn.get_max_http_version()
         };
         assert_eq!((version(Follows::Body), version(Follows::Tunnel)), (2, 1));

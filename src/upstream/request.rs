@@ -1,7 +1,8 @@
 //! The request as it goes upstream: one pure function of the client's request and known facts.
 
 use crate::exchange::{Client, Connection, write_ip};
-use crate::net::{forwarded, hop};
+use crate::net::forwarded;
+use crate::net::hop::{self, Minded};
 use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
@@ -22,13 +23,17 @@ pub struct Introduced<'a> {
     pub client: &'a Client,
     /// The host that the client asked for, as it sent it.
     pub host: Option<&'a HeaderValue>,
+    /// The version that it came by.
+    pub received: Version,
+    /// What the client sent of the fields that matter here.
+    pub minded: Minded,
 }
 
 /// Tells of the client: from a trusted peer what it told is kept and extended, from anyone else it
 /// is removed, whether we send the field or not. Filters come after, and may say otherwise.
 pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora::Result<()> {
     let told = facts.client.is_forwarded;
-    if !told {
+    if !told && facts.minded.forwarded {
         strip_forwarded(request);
     }
     if let Some(peer) = facts.connection.peer {
@@ -43,13 +48,14 @@ pub fn introduce(request: &mut RequestHeader, facts: &Introduced<'_>) -> pingora
         request.insert_header("X-Forwarded-Proto", scheme)?;
     }
     if let Some(via) = &facts.connection.entrance.via {
-        request.append_header("Via", via.value(request.version))?;
+        request.append_header("Via", via.value(facts.received))?;
     }
     if let Some(host) = facts.host {
         if !told || !request.headers.contains_key(&HOST) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
-        if !is_only(request, &header::HOST, host) {
+        // Over HTTP/1 it is the field itself.
+        if facts.received == Version::HTTP_2 && !is_only(request, &header::HOST, host) {
             request.insert_header(header::HOST, host)?;
         }
     }
@@ -70,9 +76,10 @@ pub struct Outgoing<'a> {
 /// Makes an introduced request the one that goes upstream, in the version it goes by: hop-by-hop
 /// fields go.
 pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Result<()> {
-    let upgrade = hop::upgrade(request).cloned();
-    let wants_trailers = hop::has_token(&request.headers, &header::TE, "trailers");
-    hop::strip_request(request);
+    let minded = Minded::of(&request.headers);
+    let upgrade = if minded.upgrade { hop::upgrade(request).cloned() } else { None };
+    let wants_trailers = minded.te && hop::has_token(&request.headers, &header::TE, "trailers");
+    hop::strip_request(request, minded);
     let is_h2 = request.version == Version::HTTP_2;
     match upgrade {
         Some(protocol) if !is_h2 => {
@@ -103,7 +110,7 @@ pub fn prepare(request: &mut RequestHeader, facts: &Outgoing<'_>) -> pingora::Re
     if is_h2 {
         // The engine would leave the client waiting for a 100 that it does not pass on.
         request.remove_header(&header::EXPECT);
-    } else {
+    } else if minded.cookie {
         join_cookies(request)?;
     }
     Ok(())
@@ -125,7 +132,6 @@ fn forwarded_element(told: &Introduced<'_>) -> String {
 }
 
 fn strip_forwarded(request: &mut RequestHeader) {
-    // Most requests carry none, and then nothing is allocated.
     let forged: Vec<HeaderName> =
         request.headers.keys().filter(|name| forwarded::is_forwarded(name)).cloned().collect();
     for name in forged {

@@ -18,6 +18,7 @@ use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 use tokio::task::AbortHandle;
 
 /// A named group of equivalent endpoints, compiled.
@@ -55,6 +56,8 @@ struct Reached {
 pub struct Picked {
     /// Its place among those tried.
     pub index: usize,
+    /// When it was picked.
+    pub started: Instant,
     in_flight: InFlight,
     /// How to connect; taken by the engine.
     peer: Option<Box<HttpPeer>>,
@@ -128,9 +131,11 @@ impl Upstream {
         }?;
         let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
         reached.metrics.attempts.inc();
+        let started = Instant::now();
         Some(Picked {
             index,
-            peer: Some(reached.template.peer(&candidate.endpoint, timeouts, follows)),
+            started,
+            peer: Some(reached.template.peer(&candidate.endpoint, timeouts, follows, started)),
             in_flight: candidate.endpoint.begin(),
             authority: reached.authority.clone(),
             metrics: reached.metrics.clone(),

@@ -177,11 +177,7 @@ mod tests {
     #[test]
     fn a_client_cannot_forge_a_line() {
         let value = "x\" 200\r\nforged \\ \u{1b}\u{fc}";
-        let record = Record {
-            path: Some(value),
-            further: &[value.into()],
-            ..Record::full()
-        };
+        let record = Record { path: Some(value), further: &[value.into()], ..Record::full() };
         let escaped = r"x\x22 200\x0D\x0Aforged \x5C \x1B\xC3\xBC";
         let line = line("\"{request.path}\" {{\u{fc}}} {request.header.x-a}", &record);
         assert_eq!(line, format!("\"{escaped}\" {{\u{fc}}} {escaped}\n"));

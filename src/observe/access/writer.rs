@@ -9,11 +9,11 @@ use crate::observe::{Counter, Registry};
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::{fmt, io};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 /// Lines that wait at most; further ones are dropped and counted.
 const QUEUE: usize = 8_192;

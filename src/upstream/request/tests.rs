@@ -35,11 +35,21 @@ fn request(version: Version, fields: &[(&'static str, &'static str)]) -> Request
     request
 }
 
+fn introduced<'a>(
+    connection: &'a Connection,
+    client: &'a Client,
+    host: Option<&'a HeaderValue>,
+    request: &RequestHeader,
+) -> Introduced<'a> {
+    let (received, minded) = (request.version, Minded::of(&request.headers));
+    Introduced { connection, client, host, received, minded }
+}
+
 /// The fields that go upstream, sorted.
 fn sent(connection: &Connection, mut request: RequestHeader, prefix: Option<&str>) -> Vec<String> {
     let client = Client::of(connection, &request.headers);
     let host = request.headers.get(header::HOST).cloned();
-    let facts = Introduced { connection, client: &client, host: host.as_ref() };
+    let facts = introduced(connection, &client, host.as_ref(), &request);
     introduce(&mut request, &facts).unwrap();
     let outgoing = Outgoing { host: None, stripped_prefix: prefix, forwarded: None };
     prepare(&mut request, &outgoing).unwrap();
@@ -163,7 +173,7 @@ fn forwarded(connection: &Connection, fields: &[(&'static str, &'static str)]) -
     let mut request = request(Version::HTTP_11, fields);
     let client = Client::of(connection, &request.headers);
     let host = request.headers.get(header::HOST).cloned();
-    let facts = Introduced { connection, client: &client, host: host.as_ref() };
+    let facts = introduced(connection, &client, host.as_ref(), &request);
     introduce(&mut request, &facts).unwrap();
     let outgoing = Outgoing { host: None, stripped_prefix: None, forwarded: Some(facts) };
     prepare(&mut request, &outgoing).unwrap();
