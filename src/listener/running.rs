@@ -123,7 +123,7 @@ impl<A> Listener<A> {
     pub(super) fn refuse(&self, connection: &Connection, cause: Cause, head: &[u8]) -> Vec<u8> {
         let mut refusal = Refusal::new(cause, head);
         let answer = refusal.answer();
-        self.note(connection, refusal);
+        self.note(connection, &refusal);
         answer
     }
 
@@ -134,10 +134,10 @@ impl<A> Listener<A> {
         cause: Cause,
         protocol: &'static str,
     ) {
-        self.note(connection, Refusal::unseen(cause, protocol));
+        self.note(connection, &Refusal::unseen(cause, protocol));
     }
 
-    fn note(&self, connection: &Connection, refusal: Refusal<'_>) {
+    fn note(&self, connection: &Connection, refusal: &Refusal<'_>) {
         self.metrics.count_refused(refusal.cause);
         if self.access.wants(refusal.cause.status().as_u16()) {
             refusal.record(connection, &self.access);
