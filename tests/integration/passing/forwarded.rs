@@ -1,7 +1,7 @@
 //! Who the client is, and what the endpoint is told of it.
 
 use super::{By, To, before, ways};
-use crate::support::{Edge, Received, origin};
+use crate::support::{Edge, Received, edge, origin};
 use serde_json::Value;
 
 const TRUSTING: &str = "trusted_proxies: [127.0.0.0/8, 10.0.0.0/8, '2001:db8:1::/48']";
@@ -174,6 +174,38 @@ async fn only_a_listeners_own_trusted_proxies_are_believed() {
     let told = told(&edge, &origin, &[("X-Forwarded-For", "198.51.100.7")]).await;
     assert_eq!(told.client(), "127.0.0.1");
     assert_eq!(told.all("x-forwarded-for"), ["127.0.0.1"]);
+}
+
+#[tokio::test]
+async fn each_attempt_tells_of_the_client_once() {
+    let bad = origin().refusing().start().await;
+    let good = origin().status("/", 200).start().await;
+    let document = "upstreams: {app: {balance: first, endpoints: [$bad, $good]}}";
+    let edge = edge(document).with("bad", &bad).with("good", &good).start().await;
+    assert_eq!(edge.get("/").await.status, 200);
+    assert_eq!(edge.access_log(1).await[0]["attempts"], 2);
+    let request = good.request().await;
+    for (name, told) in [("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "http")] {
+        assert_eq!(request.headers.all(name), [told]);
+    }
+    assert_eq!(request.headers.all("via").len(), 1);
+}
+
+#[tokio::test]
+async fn a_balancer_sees_what_the_endpoint_is_told_of_the_client() {
+    let (one, other) = (origin().status("/", 200), origin().status("/", 200));
+    let (one, other) = (one.start().await, other.start().await);
+    let key = "{request.header.x-forwarded-for}";
+    let document = "
+        upstreams: {app: {balance: {hash: {key: \"$key\"}}, endpoints: [$one, $other]}}
+        ";
+    let edge = edge(document).with("key", key).with("one", &one).with("other", &other);
+    let edge = edge.start().await;
+    for _ in 0..10 {
+        assert_eq!(edge.get("/").await.status, 200);
+    }
+    // Without a key they would be spread.
+    assert_eq!(one.hits().max(other.hits()), 10);
 }
 
 #[tokio::test]

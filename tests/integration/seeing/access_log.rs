@@ -265,6 +265,26 @@ async fn a_template_says_what_the_document_wants() {
     );
 }
 
+#[tokio::test]
+async fn a_template_sees_what_the_endpoint_is_told_of_the_client() {
+    let origin = origin().reply("/", "hello").start().await;
+    let edge = edge(
+        "
+        upstreams: {app: {endpoints: [$app]}}
+        access_log:
+          path: access.log
+          format: {template: '{request.header.x-forwarded-for} {request.header.x-forwarded-host}'}
+        ",
+    )
+    .with("app", &origin)
+    .start()
+    .await;
+    let request = edge.request("GET", "/").host("shop.example");
+    request.header("x-forwarded-for", "6.6.6.6").send().await;
+    assert_eq!(lines(&edge, 1).await, ["127.0.0.1 shop.example"]);
+    assert_eq!(origin.request().await.headers.all("x-forwarded-for"), ["127.0.0.1"]);
+}
+
 /// A line without the port of the client, with which it begins.
 fn without_port(line: &str) -> String {
     let (client, rest) = line.split_once(' ').unwrap();
