@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 /// applications get fields as variables (CGI, WSGI), `x_forwarded_for` is the same as ours.
 pub fn is_forwarded(name: &HeaderName) -> bool {
     // Asked of every field of every request: most begin otherwise, and those that do are usual.
-    if !name.as_str().starts_with(['x', 'f']) {
+    if !matches!(name.as_str().as_bytes().first(), Some(b'x' | b'f')) {
         return false;
     }
     if name.as_str().starts_with("x-forwarded-") {
