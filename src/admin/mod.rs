@@ -15,14 +15,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Default)]
 pub struct Readiness {
     is_ready: AtomicBool,
+    is_stopping: AtomicBool,
     /// What is not as it should be, though the edge serves.
     problems: Mutex<Vec<String>>,
 }
 
 impl Readiness {
-    /// Says whether it can serve.
-    pub fn set(&self, is_ready: bool) {
-        self.is_ready.store(is_ready, Ordering::Relaxed);
+    /// Says that it can serve.
+    pub fn begin(&self) {
+        self.is_ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that it stops; it is not ready any more, whatever is said after that.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Says what is not as it should be from here on.
@@ -32,7 +38,7 @@ impl Readiness {
 
     /// Whether it can serve.
     pub fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Relaxed)
+        self.is_ready.load(Ordering::Relaxed) && !self.is_stopping.load(Ordering::Relaxed)
     }
 }
 
@@ -138,10 +144,14 @@ impl ServeHttp for Admin {
         let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wants_json = accept.is_some_and(|accept| accept.contains("json"));
         let answer = match (&self.commands, &request.method, request.uri.path()) {
-            (Some(commands), &Method::POST, "/api/reload") => {
-                let is_dry_run = request.uri.query() == Some("dry_run=true");
-                Self::reload(commands, is_dry_run).await
-            }
+            (Some(commands), &Method::POST, "/api/reload") => match request.uri.query() {
+                None => Self::reload(commands, false).await,
+                Some("dry_run=true") => Self::reload(commands, true).await,
+                Some(_) => Answer::text(
+                    StatusCode::BAD_REQUEST,
+                    "The query may be dry_run=true, or nothing.\n",
+                ),
+            },
             (Some(commands), &Method::GET, "/api/status") => Self::status(commands).await,
             (_, method, path) => self.answer(method, path, wants_json),
         };
@@ -168,9 +178,12 @@ mod tests {
         let readiness = Arc::new(Readiness::default());
         let admin = Admin::new(Registry::new(), readiness.clone());
         assert_eq!(admin.answer(&Method::GET, "/readyz", false).status, 503);
-        readiness.set(true);
+        readiness.begin();
         let answer = admin.answer(&Method::GET, "/readyz", true);
         assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "{\"ready\":true}\n"));
+        readiness.stop();
+        readiness.begin();
+        assert_eq!(admin.answer(&Method::GET, "/readyz", false).status, 503, "it stays so");
     }
 
     #[test]

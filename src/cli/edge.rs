@@ -9,13 +9,17 @@ use std::path::Path;
 
 /// Asks the edge of a document for something, and gives its answer; an error says why there is none.
 pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, String> {
-    // A document with mistakes still says where its edge is.
-    let folder = server::state_dir(&config::read(file).document);
-    let socket = &folder.join(server::SOCKET);
+    let read = config::read(file);
+    let socket = &server::state_dir(&read.document).join(server::SOCKET);
     let answer = exchange(socket, request).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             let socket = socket.display();
-            format!("no edge answers at `{socket}`: start one, or name its document with `-c FILE`")
+            let remedy = if read.is_sound() {
+                "start one, name its document with `-c FILE`, or set STATE_DIRECTORY as its service does"
+            } else {
+                "the document has mistakes, and may not say where; try `falconer check`"
+            };
+            format!("no edge answers at `{socket}`: {remedy}")
         }
         io::ErrorKind::PermissionDenied => {
             let socket = socket.display();

@@ -232,6 +232,15 @@ impl Document {
         &self.files
     }
 
+    /// `server.state_dir` as written, also where the section has mistakes.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let written = || {
+            let node = self.root.at(&["server", "state_dir"].map(Step::from))?;
+            Some(node.folder().join(node.text()?))
+        };
+        self.server.state_dir.clone().or_else(written)
+    }
+
     /// The certificates, keys and authorities that it names.
     pub fn certificate_files(&self) -> Vec<PathBuf> {
         let certificates = self.certificates.values().map(|placed| &placed.value);

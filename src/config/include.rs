@@ -41,7 +41,8 @@ impl Loader<'_> {
             return vec![name.folder().join(text)];
         }
         let fixed = Path::new(text).iter().take_while(|part| !is_pattern(&part.to_string_lossy()));
-        self.beside.push(name.folder().join(fixed.collect::<PathBuf>()));
+        // Joined to nothing, the folder of a document that is named alone would be no path.
+        self.beside.push(name.folder().join(".").join(fixed.collect::<PathBuf>()));
         match expand(name.folder(), text) {
             Ok(paths) => paths,
             Err(what) => {

@@ -32,6 +32,13 @@ impl Looks {
         Self::at(self.0.keys().map(PathBuf::as_path))
     }
 
+    /// These files and others; what both have looks as it did to the others.
+    #[must_use]
+    pub fn and(mut self, others: &Self) -> Self {
+        self.0.extend(others.0.iter().map(|(path, look)| (path.clone(), *look)));
+        self
+    }
+
     /// Takes other files, of which those that are here too look as they did here.
     #[must_use]
     pub fn going_on_with(&self, mut others: Self) -> Self {
@@ -94,6 +101,7 @@ mod tests {
         fs::write(&path, "since then").unwrap();
         let after = Looks::at([&*path, folder.path()]);
         assert_ne!(before.going_on_with(after.clone()), after);
+        assert_eq!(before.going_on_with(after.clone()), after.clone().and(&before));
         assert_eq!(after.going_on_with(after.clone()), after);
     }
 }

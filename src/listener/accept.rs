@@ -6,6 +6,7 @@ use super::gate::{Room, Visit};
 use super::manager::Until;
 use super::proxy_protocol::{self, Ends, Lack, Look};
 use super::running::Listener;
+use super::socket::BACKLOG;
 use super::transport::Transport;
 use super::wire::Wire;
 use super::{h1, h2};
@@ -63,21 +64,24 @@ pub(super) async fn accept<A, L>(
     L: Accept,
 {
     let mut drain = listener.drain.watch();
+    // What was accepted and waits for room; whoever ends the waiting must not lose it.
+    let mut waiting = None;
     loop {
         let next = async {
-            let accepted = socket.next().await;
+            if waiting.is_none() {
+                waiting = Some(socket.next().await);
+            }
             // Not before: room held for one socket would keep the clients of another out.
-            (room(&listener).await, accepted)
+            room(&listener).await
         };
-        let (room, accepted) = tokio::select! {
-            next = next => next,
+        let room = tokio::select! {
+            room = next => room,
             _ = drain.wait_for(|stop| *stop) => break,
             _ = stop.wait_for(|until| *until != Until::Drain) => break,
         };
-        match accepted {
-            Ok((stream, peer)) => admit(&listener, stream, peer, room),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
+        match waiting.take() {
+            Some(Ok((stream, peer))) => admit(&listener, stream, peer, Some(room)),
+            Some(Err(error)) if !is_of_one_connection(&error) => {
                 listener.metrics.paused_by_descriptors.inc();
                 if let Some(suppressed) = DESCRIPTORS.allow() {
                     let name = &*listener.entrance.name;
@@ -88,15 +92,23 @@ pub(super) async fn accept<A, L>(
                 }
                 tokio::time::sleep(REST).await;
             }
+            _ => {}
         }
+    }
+    if let Some(Ok((stream, peer))) = waiting {
+        // One more than there is room for, and no other.
+        admit(&listener, stream, peer, listener.gate.try_enter());
     }
     if *stop.borrow() == Until::Now {
         return;
     }
-    while let Some(Ok((stream, peer))) = socket.next().now_or_never()
-        && let Some(room) = listener.gate.try_enter()
-    {
-        admit(&listener, stream, peer, room);
+    // As many as were there: the runtime's own budget would end it earlier.
+    for _ in 0..BACKLOG {
+        let Some(room) = listener.gate.try_enter() else { return };
+        match tokio::task::unconstrained(socket.next()).now_or_never() {
+            Some(Ok((stream, peer))) => admit(&listener, stream, peer, Some(room)),
+            _ => return,
+        }
     }
 }
 
@@ -118,7 +130,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Everything that a connection holds as long as it is open.
 pub(super) struct Held {
-    _room: Room,
+    _room: Option<Room>,
     visit: Option<Visit>,
     _open: Open,
     counted: Gauge,
@@ -126,7 +138,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Counts a connection as open.
-    pub(super) fn new<A>(listener: &Listener<A>, room: Room, visit: Option<Visit>) -> Self {
+    pub(super) fn new<A>(listener: &Listener<A>, room: Option<Room>, visit: Option<Visit>) -> Self {
         listener.metrics.open.inc();
         let (open, counted) = (listener.drain.open_connection(), listener.metrics.open.clone());
         Self { _room: room, visit, _open: open, counted }
@@ -139,7 +151,7 @@ impl Drop for Held {
     }
 }
 
-fn admit<A, S>(listener: &Arc<Listener<A>>, stream: S, peer: Option<SocketAddr>, room: Room)
+fn admit<A, S>(listener: &Arc<Listener<A>>, stream: S, peer: Option<SocketAddr>, room: Option<Room>)
 where
     A: HttpServerApp + Send + Sync + 'static,
     S: Transport + Look + AsRawFd,

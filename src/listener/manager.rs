@@ -2,13 +2,12 @@
 
 use super::accept::{Accept, accept};
 use super::running::Listener;
-use super::socket::{Bound, Kind};
+use super::socket::{Doorway, Kind};
 use super::sweep::sweep;
 use async_trait::async_trait;
 use pingora::apps::HttpServerApp;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
-use std::io;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -59,11 +58,10 @@ impl<A> Opener<A> {
     }
 
     /// Has connections that come to a socket served by a listener.
-    pub fn accept(&self, listener: &Arc<Listener<A>>, bound: &Bound) -> io::Result<Accepting> {
+    pub fn accept(&self, listener: &Arc<Listener<A>>, doorway: Doorway) -> Accepting {
         let (accepting, stop) = watch::channel(Until::Drain);
-        let socket = bound.socket.try_clone()?;
-        self.order(Order::Accept(listener.clone(), socket, stop));
-        Ok(Accepting(accepting))
+        self.order(Order::Accept(listener.clone(), doorway.0, stop));
+        Accepting(accepting)
     }
 
     fn order(&self, order: Order<A>) {
@@ -87,15 +85,6 @@ impl Accepting {
     async fn stop(self, until: Until) {
         self.0.send_replace(until);
         self.0.closed().await;
-    }
-}
-
-impl Kind {
-    fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
-            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
-        }
     }
 }
 

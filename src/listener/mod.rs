@@ -33,4 +33,4 @@ pub use manager::{Accepting, Manager, Opener};
 pub use metrics::Metrics;
 pub use proxy_protocol::ProxyProtocol;
 pub use running::{Listener, Shared};
-pub use socket::Bound;
+pub use socket::{Bound, Doorway};

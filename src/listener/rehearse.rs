@@ -12,7 +12,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
     /// Serves what a stream carries to its end, with the facts of a connection that it only stands
     /// for: behind the handshake, if that has TLS.
     pub async fn rehearse(self: Arc<Self>, stream: UnixStream, facts: Connection, is_h2: bool) {
-        let held = Held::new(&self, room(&self).await, None);
+        let held = Held::new(&self, Some(room(&self).await), None);
         // In clear text the connection tells by its first bytes.
         let is_h2 = is_h2 && facts.tls.is_some();
         let mut wire = wire(&self, stream, facts);

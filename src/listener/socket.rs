@@ -9,13 +9,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// The kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// A bound socket, listening already: connections wait in its queue until they are accepted. The
 /// file of a unix socket is removed with it.
 #[derive(Debug)]
 pub struct Bound {
-    pub(super) socket: Kind,
+    socket: Kind,
     file: Option<PathBuf>,
 }
 
@@ -50,6 +50,21 @@ impl Bound {
     }
 }
 
+/// A socket to accept on, beside the [`Bound`] that it is of.
+#[derive(Debug)]
+pub struct Doorway(pub(super) Kind);
+
+impl Bound {
+    /// The socket to accept on; it needs a descriptor, of which there may be none left.
+    pub fn doorway(&self) -> io::Result<Doorway> {
+        match &self.socket {
+            Kind::Tcp(socket) => socket.try_clone().map(Kind::Tcp),
+            Kind::Unix(socket) => socket.try_clone().map(Kind::Unix),
+        }
+        .map(Doorway)
+    }
+}
+
 impl Drop for Bound {
     fn drop(&mut self) {
         if let Some(path) = &self.file {
@@ -75,7 +90,8 @@ fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<TcpListener> {
 fn unix(path: &Path) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket());
     // A socket that nobody answers was left behind by a process that is gone.
-    if is_socket && UnixStream::connect(path).is_err() {
+    let is_dead = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && UnixStream::connect(path).is_err_and(|error| is_dead(&error)) {
         std::fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path)?;

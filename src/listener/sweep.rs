@@ -20,14 +20,18 @@ pub(super) async fn sweep<A: Send + Sync + 'static>(listener: Arc<Listener<A>>) 
             _ = drain.wait_for(|stop| *stop) => {}
         }
     }
-    let start = Instant::now();
     tokio::time::sleep(listener.idle_grace).await;
+    // When it was removed, which may be long after it began to drain.
+    let mut removed = None;
     let mut pause = OFTEN;
     loop {
         // A busy connection may become idle at any moment from here on.
         listener.idle.sweep(0);
-        if listener.longest().is_some_and(|longest| start.elapsed() >= longest) {
-            listener.idle.cut();
+        if let Some(longest) = listener.longest() {
+            let removed = *removed.get_or_insert_with(Instant::now);
+            if removed.elapsed() + listener.idle_grace >= longest {
+                listener.idle.cut();
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(SELDOM),

@@ -110,7 +110,7 @@ pub struct Planned {
     pub warnings: Vec<String>,
 }
 
-/// Compiles a document and says what changes with it, or why it cannot run.
+/// Compiles a document and says what changes with it, if anything does, or why it cannot run.
 ///
 /// Without a `state_dir`, nothing is written, as in [`compile`].
 pub fn plan(
@@ -136,9 +136,6 @@ pub fn plan(
         return Err(Outcome::NeedsUpgrade { fields });
     }
     let changes = changes(running, document, snapshot, &compiled);
-    if changes.is_empty() {
-        return Err(Outcome::Unchanged { generation: snapshot.generation });
-    }
     let warnings = diagnostics.iter().map(Diagnostic::line).collect();
     Ok(Planned { document: Arc::new(read.document), compiled, changes, warnings })
 }

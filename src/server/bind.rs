@@ -13,6 +13,8 @@ pub(super) struct Place {
     pub(super) listener: Arc<str>,
     pub(super) address: Address,
     pub(super) bound: Arc<Bound>,
+    /// Whether it takes IPv4 beside IPv6.
+    with_ipv4: bool,
     /// Whether it is new to its listener.
     is_new: bool,
 }
@@ -31,26 +33,38 @@ impl Spare {
     ) -> Result<Vec<Place>, Diagnostic> {
         let bind = |address: &Address| {
             let address = resolve(address, document, steps);
-            if let Some(place) = self.take(name, &address) {
+            let with_ipv4 = takes_ipv4(&address, addresses);
+            if let Some(place) = self.take(name, &address, with_ipv4) {
                 let is_new = *place.listener != *name;
                 return Ok(Place { listener: name.into(), is_new, ..place });
             }
-            let bound = Bound::new(&address, takes_ipv4(&address, addresses)).map_err(|error| {
+            let bound = Bound::new(&address, with_ipv4).map_err(|error| {
                 let steps = [steps, &[Step::Key("address".into())]].concat();
-                document.error(&steps, problem(name, &address, &error))
+                document.error(&steps, problem(name, &address, &error, self.is_own(&address)))
             })?;
-            Ok(Place { listener: name.into(), address, bound: Arc::new(bound), is_new: true })
+            let bound = Arc::new(bound);
+            Ok(Place { listener: name.into(), address, bound, with_ipv4, is_new: true })
         };
         addresses.iter().map(bind).collect()
     }
 
     /// A socket of the same address. Of port 0, every listener has its own.
-    fn take(&mut self, name: &str, address: &Address) -> Option<Place> {
+    fn take(&mut self, name: &str, address: &Address, with_ipv4: bool) -> Option<Place> {
         let is_any = matches!(address, Address::Tcp(address) if address.port() == 0);
-        let fits =
-            |place: &Place| place.address == *address && (!is_any || *place.listener == *name);
+        let fits = |place: &Place| {
+            place.address == *address
+                && place.with_ipv4 == with_ipv4
+                && (!is_any || *place.listener == *name)
+        };
         let found = self.0.iter().position(fits)?;
         Some(self.0.swap_remove(found))
+    }
+
+    /// Whether the edge itself is in the way of an address: it listens at the same port.
+    fn is_own(&self, address: &Address) -> bool {
+        let Address::Tcp(wanted) = address else { return false };
+        let has_port = |place: &Place| matches!(place.address, Address::Tcp(held) if held.port() == wanted.port());
+        self.0.iter().any(has_port)
     }
 }
 
@@ -80,8 +94,12 @@ fn takes_ipv4(address: &Address, all: &OneOrMany<Address>) -> bool {
     })
 }
 
-fn problem(name: &str, address: &Address, error: &io::Error) -> Problem {
+fn problem(name: &str, address: &Address, error: &io::Error, is_own: bool) -> Problem {
     let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse if is_own => {
+            "this edge listens at that port already: take the old address out by a reload of its \
+            own first, or start the edge anew"
+        }
         io::ErrorKind::AddrInUse => "stop the other process (`ss -ltnp` shows it), or take another",
         io::ErrorKind::PermissionDenied => {
             "take a port from 1024 on, or give the process CAP_NET_BIND_SERVICE"

@@ -1,8 +1,9 @@
 //! The service that brings the edge up, and then has it follow its document.
 
 use super::listeners::Listeners;
+use super::watched::{News, Watched};
 use crate::admin::Readiness;
-use crate::config::{Document, Looks, Read};
+use crate::config::Read;
 use crate::listener::Drain;
 use crate::observe;
 use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, Status, plan, renew};
@@ -92,15 +93,17 @@ impl Control {
     }
 
     async fn look(&mut self) {
-        let watched = std::mem::take(&mut self.watched);
+        let watched = self.watched.clone();
         // A file system may be far away, and slow.
         let looked = tokio::task::spawn_blocking(move || watched.look()).await;
-        let Ok((watched, news)) = looked else { return };
-        self.watched = watched;
-        if news.document && self.running.document.server.watch {
+        let Ok(News { document, certificates }) = looked else { return };
+        let mut are_read = false;
+        if document && self.running.document.server.watch {
             tracing::info!("the document has changed on disk");
-            self.reload(false).await;
-        } else if news.certificates {
+            let outcome = self.reload(false).await;
+            are_read = matches!(outcome, Outcome::Applied { .. } | Outcome::Unchanged { .. });
+        }
+        if certificates && !are_read {
             self.renew().await;
         }
     }
@@ -145,16 +148,16 @@ impl Control {
     async fn reload(&mut self, is_dry_run: bool) -> Outcome {
         let start = Instant::now();
         let outcome = match self.plan(is_dry_run).await {
+            Ok(planned) if planned.changes.is_empty() => self.unchanged(planned, is_dry_run),
             Ok(Planned { changes, .. }) if is_dry_run => Outcome::Planned { changes },
-            Ok(planned) => {
-                let outcome = self.apply(planned).await;
-                // All files were read, and found good.
-                self.outdated(Vec::new());
-                outcome
-            }
+            Ok(planned) => self.apply(planned).await,
             Err(outcome) => outcome,
         };
         if !is_dry_run {
+            if matches!(outcome, Outcome::Applied { .. } | Outcome::Unchanged { .. }) {
+                // All files were read, and found good.
+                self.outdated(Vec::new());
+            }
             self.retained.reloads.count(&outcome);
             self.last_reload = Some(outcome.name());
             tell(&outcome, start.elapsed());
@@ -165,10 +168,18 @@ impl Control {
     async fn plan(&self, is_dry_run: bool) -> Result<Planned, Outcome> {
         let (reader, running) = (self.reader.clone(), self.running.clone());
         let (retained, snapshot) = (self.retained.clone(), self.runtime.snapshot());
-        let state_dir = self.state_dir.clone().filter(|_| !is_dry_run);
+        let state_dir = self.state_dir.clone();
         // Reading files and building tables is no work for a thread that answers.
+        let watched = self.watched.clone();
         let planned = tokio::task::spawn_blocking(move || {
-            plan(reader(), &running, &snapshot, &retained, state_dir.as_deref())
+            if is_dry_run {
+                return plan(reader(), &running, &snapshot, &retained, None);
+            }
+            watched.reading();
+            let read = reader();
+            // If it has mistakes, they may be corrected in files that only it names.
+            watched.add(&read.document);
+            plan(read, &running, &snapshot, &retained, state_dir.as_deref())
         });
         match planned.await {
             Ok(planned) => planned,
@@ -177,6 +188,16 @@ impl Control {
                 Err(Outcome::Rejected { problems })
             }
         }
+    }
+
+    /// Goes on with a document that says the same, perhaps in other files.
+    fn unchanged(&mut self, planned: Planned, is_dry_run: bool) -> Outcome {
+        if !is_dry_run {
+            let (document, certificates) = (planned.document, planned.compiled.certificates);
+            self.running = Arc::new(Running { document, certificates });
+            self.watched.follow(&self.running.document);
+        }
+        Outcome::Unchanged { generation: self.runtime.load().generation }
     }
 
     async fn apply(&mut self, planned: Planned) -> Outcome {
@@ -233,63 +254,6 @@ fn tell(outcome: &Outcome, took: Duration) {
     }
 }
 
-/// The files behind what runs, as they were last seen.
-#[derive(Default)]
-pub(super) struct Watched {
-    document: Seen,
-    certificates: Seen,
-}
-
-/// Files as they were when they were read, and at the last look.
-#[derive(Default)]
-struct Seen {
-    read: Looks,
-    last: Looks,
-}
-
-/// What has changed since it was read.
-struct News {
-    document: bool,
-    certificates: bool,
-}
-
-impl Watched {
-    pub(super) fn of(document: &Document) -> Self {
-        let mut watched = Self::default();
-        watched.follow(document);
-        watched
-    }
-
-    /// Watches the files of another document.
-    fn follow(&mut self, document: &Document) {
-        self.document.follow(document.files());
-        self.certificates.follow(&document.certificate_files());
-    }
-
-    fn look(mut self) -> (Self, News) {
-        let news = News { document: self.document.look(), certificates: self.certificates.look() };
-        (self, news)
-    }
-}
-
-impl Seen {
-    fn follow(&mut self, paths: &[PathBuf]) {
-        self.read = self.read.going_on_with(Looks::at(paths.iter().map(PathBuf::as_path)));
-        self.last = self.read.clone();
-    }
-
-    /// Whether they have changed, and are at rest again.
-    fn look(&mut self) -> bool {
-        let now = self.read.again();
-        let is_news = now != self.read && now == self.last;
-        if is_news {
-            self.read = now.clone();
-        }
-        self.last = now;
-        is_news
-    }
-}
-
 #[async_trait]
 impl ServiceWithDependents for Control {
     async fn start_service(
@@ -305,7 +269,7 @@ impl ServiceWithDependents for Control {
         drop(snapshot);
         self.heard.notified().await;
         ready.notify_ready();
-        self.readiness.set(true);
+        self.readiness.begin();
         self.ready = Some(Instant::now());
         self.retained.reloads.starts(generation);
         tracing::info!(generation, "ready");

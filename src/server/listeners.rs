@@ -2,10 +2,10 @@
 
 use super::bind::{Place, Spare, tell};
 use crate::config::Document;
-use crate::listener::{Accepting, Bound, Connections, Listener, Opener, Shared};
+use crate::listener::{Accepting, Bound, Connections, Doorway, Listener, Opener, Shared};
 use crate::proxy::Proxy;
 use crate::runtime::{Entry, Listening};
-use crate::value::Diagnostic;
+use crate::value::{Diagnostic, Problem};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use indexmap::IndexMap;
@@ -29,6 +29,8 @@ struct Open {
     entry: Entry,
     listener: Arc<Listener<HttpProxy<Proxy>>>,
     doors: Vec<Door>,
+    /// Those whose place it took, as long as something is open on them.
+    before: Vec<Weak<Listener<HttpProxy<Proxy>>>>,
 }
 
 /// A socket on which connections are accepted.
@@ -38,7 +40,13 @@ struct Door {
 }
 
 /// Listeners with all their sockets, ready to take the place of those that are open.
-pub(super) struct Ready(Vec<(String, Entry, Vec<Place>)>);
+pub(super) struct Ready(Vec<Next>);
+
+struct Next {
+    name: String,
+    entry: Entry,
+    places: Vec<(Place, Doorway)>,
+}
 
 impl Listeners {
     pub(super) fn new(
@@ -95,38 +103,45 @@ impl Listeners {
 
     /// What is to be waited for is how things end.
     fn replace(&mut self, ready: Ready) -> Vec<BoxFuture<'static, ()>> {
-        let needed: Vec<_> =
-            ready.0.iter().flat_map(|(_, _, places)| places).map(|p| p.bound.clone()).collect();
-        let mut before = std::mem::take(&mut self.all);
+        let places = ready.0.iter().flat_map(|next| &next.places);
+        let needed: Vec<_> = places.map(|(place, _)| place.bound.clone()).collect();
+        let mut old = std::mem::take(&mut self.all);
         let mut ends = Vec::new();
-        for (name, entry, places) in ready.0 {
-            let (open, changed) = match before.swap_remove(&name) {
+        for Next { name, entry, places } in ready.0 {
+            let (open, changed) = match old.swap_remove(&name) {
                 Some(open) if open.entry.treats_like(&entry) => (open.follow(entry), None),
                 changed => (self.listener(entry, changed.as_ref()), changed),
             };
-            let Open { entry, listener, doors } = open;
+            let Open { entry, listener, doors, mut before } = open;
             let (mut kept, mut gone) = (Vec::new(), doors);
-            for place in places {
+            for (place, doorway) in places {
                 let is_here = |door: &Door| Arc::ptr_eq(&door.place.bound, &place.bound);
                 match gone.iter().position(is_here) {
                     Some(found) => kept.push(gone.swap_remove(found)),
-                    None => kept.extend(self.accept(&listener, place)),
+                    None => kept.push(self.accept(&listener, place, doorway)),
                 }
             }
             ends.push(leave(gone, &needed).boxed());
-            if let Some(Open { listener, doors, .. }) = changed {
+            if let Some(Open { listener, doors, before: earlier, .. }) = changed {
                 self.ending.push(Arc::downgrade(&listener));
+                before = earlier;
+                before.retain(|listener| listener.strong_count() > 0);
+                before.push(Arc::downgrade(&listener));
                 let left = leave(doors, &needed);
                 ends.push(left.map(move |()| listener.retire()).boxed());
             }
-            self.all.insert(name, Open { entry, listener, doors: kept });
+            self.all.insert(name, Open { entry, listener, doors: kept, before });
         }
         self.ending.retain(|listener| listener.strong_count() > 0);
         let longest = self.longest;
-        for (_, Open { listener, doors, .. }) in before {
+        for (_, Open { listener, doors, before, .. }) in old {
             self.ending.push(Arc::downgrade(&listener));
             let left = leave(doors, &needed);
-            ends.push(left.map(move |()| listener.remove(longest)).boxed());
+            let remove = move |()| {
+                listener.remove(longest);
+                before.iter().filter_map(Weak::upgrade).for_each(|l| l.remove(longest));
+            };
+            ends.push(left.map(remove).boxed());
         }
         ends
     }
@@ -138,21 +153,18 @@ impl Listeners {
         let listener =
             Arc::new(Listener::new(&entry.config, entrance, tls, app, &self.shared, before));
         self.opener.open(&listener);
-        Open { entry, listener, doors: Vec::new() }
+        Open { entry, listener, doors: Vec::new(), before: Vec::new() }
     }
 
-    fn accept(&self, listener: &Arc<Listener<HttpProxy<Proxy>>>, place: Place) -> Option<Door> {
-        match self.opener.accept(listener, &place.bound) {
-            Ok(accepting) => {
-                tell(&place);
-                Some(Door { place, accepting })
-            }
-            Err(error) => {
-                let name = &*place.listener;
-                tracing::error!(listener = name, %error, "a bound socket cannot be used");
-                None
-            }
-        }
+    fn accept(
+        &self,
+        listener: &Arc<Listener<HttpProxy<Proxy>>>,
+        place: Place,
+        doorway: Doorway,
+    ) -> Door {
+        let accepting = self.opener.accept(listener, doorway);
+        tell(&place);
+        Door { place, accepting }
     }
 }
 
@@ -186,7 +198,16 @@ impl Ready {
         let mut spare = Spare(spare);
         let bind = |(name, entry): (String, Entry)| {
             let places = spare.bind(document, &name, &entry.config.address, &entry.steps)?;
-            Ok((name, entry, places))
+            let open = |place: Place| match place.bound.doorway() {
+                Ok(doorway) => Ok((place, doorway)),
+                Err(error) => {
+                    let what = format!("the socket of listener `{name}` cannot be used: {error}");
+                    let remedy = "raise the limit on descriptors (LimitNOFILE, ulimit -n)";
+                    Err(document.error(&entry.steps, Problem::new(what, remedy)))
+                }
+            };
+            let places = places.into_iter().map(open).collect::<Result<_, _>>()?;
+            Ok(Next { name, entry, places })
         };
         entries.into_iter().map(bind).collect::<Result<_, _>>().map(Self)
     }

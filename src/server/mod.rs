@@ -7,6 +7,7 @@ mod limits;
 mod listeners;
 mod signals;
 mod state;
+mod watched;
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Document, Placed, Step};
@@ -21,7 +22,7 @@ use crate::tls;
 use crate::upstream::{Dns, Names};
 use crate::value::{Diagnostic, Problem};
 use bind::{Place, Spare};
-use control::{Control, Watched};
+use control::Control;
 use listeners::{Listeners, Ready};
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -32,6 +33,7 @@ use state::State;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use watched::Watched;
 
 pub use control::Reader;
 pub use state::SOCKET;
@@ -136,7 +138,8 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
     let _accepting: Vec<Accepting> = doors
         .chain(commands)
         .filter_map(|(bound, app)| {
-            opener.accept(&admin_listener(app, &shared, &opener), bound).ok()
+            let listener = admin_listener(app, &shared, &opener);
+            Some(opener.accept(&listener, bound.doorway().ok()?))
         })
         .collect();
     admin.iter().for_each(bind::tell);
@@ -204,7 +207,7 @@ fn admin_listener(app: Admin, shared: &Shared, opener: &Opener<Admin>) -> Arc<Li
 
 /// Where state is kept: as written, else systemd's directory, else `state` beside the document.
 pub fn state_dir(document: &Document) -> PathBuf {
-    let written = document.server.state_dir.clone();
+    let written = document.state_dir();
     let of_systemd = || config::env::variable("STATE_DIRECTORY").map(Into::into);
     written.or_else(of_systemd).unwrap_or_else(|| document.folder(&[]).join("state"))
 }

@@ -70,7 +70,7 @@ impl Signals {
 
 impl Stop {
     async fn drain(&self) {
-        self.readiness.set(false);
+        self.readiness.stop();
         if !self.delay.is_zero() {
             tracing::info!(delay = ?self.delay, "stopping: not ready any more, still serving");
             tokio::time::sleep(self.delay).await;

@@ -1,13 +1,13 @@
 //! The folder in which an edge keeps its state, and by which commands find it.
 
-use crate::config::Document;
-use crate::config::Step;
+use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
 use crate::value::{Diagnostic, Problem};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, umask};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The socket for commands, in the state folder.
@@ -16,9 +16,9 @@ const LOCK: &str = "falconer.lock";
 
 /// The state folder of a running edge: no other edge has it at the same time.
 pub(super) struct State {
-    _lock: Flock<File>,
-    /// Where commands come in.
+    /// Where commands come in; removed before the lock is given back.
     pub(super) socket: Bound,
+    _lock: Flock<File>,
 }
 
 /// Why there is no state folder.
@@ -43,7 +43,8 @@ impl State {
             Err(Lack::Failed(error)) => {
                 tracing::warn!(
                     folder = %folder.display(), %error,
-                    "the state folder cannot be used: `falconer reload` does not find this edge"
+                    "the state folder cannot be used: commands such as `falconer reload` do not find this \
+                    edge, and nothing keeps a second one from starting"
                 );
                 Ok(None)
             }
@@ -52,8 +53,10 @@ impl State {
 
     fn at(folder: &Path) -> Result<Self, Lack> {
         fs::create_dir_all(folder).map_err(Lack::Failed)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK));
-        let lock = lock.map_err(Lack::Failed)?;
+        // Whoever can open it can hold it, and so keep the edge from starting.
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(folder.join(LOCK)).map_err(Lack::Failed)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock);
         let lock = lock.map_err(|(_, error)| match error {
             nix::errno::Errno::EWOULDBLOCK => Lack::Taken,

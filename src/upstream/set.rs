@@ -170,6 +170,8 @@ impl Upstream {
         });
         // Nobody else was faster: documents follow each other.
         let _ = self.followers.set(tasks.collect());
+        // What is known already serves while the rest is looked up.
+        self.rebuild(&discovered);
         for name in discovered.iter().flatten() {
             name.settled().await;
         }

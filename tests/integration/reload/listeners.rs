@@ -74,7 +74,7 @@ async fn a_changed_listener_ends_idle_connections_politely_and_no_stream() {
         .await;
     let document = |limits: &str| {
         format!(
-            "listeners: {{web: {{address: \"127.0.0.1:0\", protocols: [h1, h2], limits: {{{limits}}}}}}}\n{APP}"
+            "server: {{idle_grace: 20s}}\nlisteners: {{web: {{address: \"127.0.0.1:0\", protocols: [h1, h2], limits: {{{limits}}}}}}}\n{APP}"
         )
     };
     let mut edge = edge(&document("")).with("app", &origin).start().await;
@@ -117,7 +117,7 @@ async fn what_is_open_on_a_removed_listener_ends_or_is_cut_off_in_time() {
         .await;
     let document = |more: &str| {
         format!(
-            "server: {{drain: 2s, idle_grace: 0s}}
+            "server: {{drain: 5s, idle_grace: 0s}}
 listeners: {{web: {{address: \"127.0.0.1:0\"}}{more}}}
 {APP}"
         )
@@ -160,6 +160,80 @@ async fn an_address_goes_from_one_listener_to_another_without_a_gap() {
         assert_eq!(client.get("/").await, "hello");
         let line = edge.logged("it", |line| line["listener"] == name).await;
         assert_eq!(line["status"], 200);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_served_by_the_changed_listener() {
+    let document = |most: u32| {
+        format!(
+            "listeners: {{web: {{address: \"127.0.0.1:0\", limits: {{connections: {most}}}}}}}
+{HELLO}"
+        )
+    };
+    let mut edge = edge(&document(1)).start().await;
+    let mut first = edge.raw("web").await;
+    first.write(GET).await;
+    first.response().await;
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut raw = edge.raw("web").await;
+        raw.write(GET).await;
+        waiting.push(raw);
+    }
+    let pauses = "falconer_listener_accept_pauses_total{reason=\"connections\"}";
+    edge.metric_reaches(pauses, 1.0).await;
+    edge.reload(&document(100)).await;
+    for mut raw in waiting {
+        assert_eq!(raw.response().await, "hello");
+    }
+    first.write(GET).await;
+    assert_eq!(first.response().await, "hello");
+}
+
+#[tokio::test]
+async fn a_removed_listener_ends_what_is_open_from_before_it_changed() {
+    let app = origin().answer("/ws", Reply::websocket()).start().await;
+    let document = |more: &str| {
+        format!(
+            "server: {{drain: 1s, idle_grace: 0s}}
+listeners: {{web: {{address: \"127.0.0.1:0\"}}{more}}}
+{APP}"
+        )
+    };
+    let more = |limits| format!(", more: {{address: \"127.0.0.1:0\", limits: {{{limits}}}}}");
+    let mut edge = edge(&document(&more(""))).with("app", &app).start().await;
+    let mut socket = edge.client("more").websocket("/ws", &[]).await.unwrap();
+    for limits in ["uri_size: 9KiB", "uri_size: 10KiB"] {
+        edge.reload(&document(&more(limits))).await;
+        socket.send(Message::text("still here")).await.unwrap();
+        within("an echo", socket.next()).await.unwrap().unwrap();
+    }
+    edge.reload(&document("")).await;
+    let ended = within("the end", socket.next()).await;
+    assert!(!matches!(ended, Some(Ok(Message::Text(_)))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_the_edge_itself_is_in_the_way_of_is_named_so() {
+    let port = Port::free();
+    let document = |address: &str| {
+        format!(
+            "listeners: {{web: {{address: {}}}}}\n{HELLO}",
+            address.replace("PORT", &port.to_string())
+        )
+    };
+    let edge = edge(&document("[\"0.0.0.0:PORT\", \"[::]:PORT\"]")).start().await;
+    // The socket of `[::]` alone does not take IPv4, so it is not what `:PORT` means.
+    for address in ["\":PORT\"", "\"127.0.0.1:PORT\""] {
+        edge.rewrite(&document(address));
+        let ended = edge.command(&["reload"]).await;
+        assert_eq!(ended.code, 2, "{}", ended.said);
+        let told = "this edge listens at that port already";
+        assert!(ended.complained.contains(told), "{}", ended.complained);
+    }
+    for ip in ["127.0.0.1", "[::1]"] {
+        assert_eq!(Client::new(format!("{ip}:{port}")).get("/").await, "hello");
     }
 }
 

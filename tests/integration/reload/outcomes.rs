@@ -83,8 +83,14 @@ async fn a_dry_run_names_what_would_change_and_changes_nothing() {
           - {match: {path: /new}, upstream: app}
         ",
     );
+    let written = || {
+        let files = std::fs::read_dir(edge.file("state/certificates")).unwrap();
+        files.map(|file| file.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let before = written();
     let ended = edge.command(&["reload", "--dry-run"]).await;
     assert_eq!(ended.code, 0, "{}", ended.complained);
+    assert_eq!(written(), before);
     assert_eq!(
         ended.said.lines().collect::<Vec<_>>(),
         [

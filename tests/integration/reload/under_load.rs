@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const RELOADS: usize = 25;
 
 fn document(n: usize) -> String {
-    let (path, weight) = (n % 7, n % 3 + 1);
+    let (path, weight, size) = (n % 7, n % 3 + 1, n % 2 + 8);
     let more = if n.is_multiple_of(2) {
         ""
     } else {
@@ -18,7 +18,8 @@ fn document(n: usize) -> String {
 server: {{drain: 120s}}
 listeners:
   web: {{address: \"127.0.0.1:0\", protocols: [h1, h2]}}
-  secure: {{address: \"127.0.0.1:0\", tls: {{certificates: [site, other]}}}}{more}
+  secure: {{address: \"127.0.0.1:0\", tls: {{certificates: [site, other]}}}}
+  changing: {{address: \"127.0.0.1:0\", limits: {{uri_size: {size}KiB}}}}{more}
 certificates:
   site: {{self_signed: [localhost]}}
   other: {{self_signed: [\"{path}.example\"]}}
@@ -72,6 +73,11 @@ async fn no_request_fails_and_no_connection_is_lost() {
             tasks.push(tokio::spawn(load(client.clone(), keeps, stop.clone(), count.clone())));
         }
         tasks.push(tokio::spawn(load_h2(client.clone().h2(), stop.clone(), count.clone())));
+    }
+    // Here every second reload hands the socket to another listener.
+    for _ in 0..2 {
+        let client = edge.client("changing");
+        tasks.push(tokio::spawn(load(client, false, stop.clone(), count.clone())));
     }
     for n in 1..=RELOADS {
         let before = count.load(Ordering::Relaxed);

@@ -49,6 +49,13 @@ routes:
     edge.rewrite("routes: none");
     edge.metric_becomes("falconer_runtime_document_differs", 1.0).await;
     replies(&edge, "/b", "b").await;
+    // A mistake in a file that only the rejected document names is corrected there.
+    edge.rewrite(&watched("two"));
+    edge.metric_becomes("falconer_runtime_document_differs", 0.0).await;
+    fs::write(edge.file("sites/c.yaml"), "routes: none").unwrap();
+    edge.metric_becomes("falconer_runtime_document_differs", 1.0).await;
+    fs::write(edge.file("sites/c.yaml"), site("c")).unwrap();
+    replies(&edge, "/c", "c").await;
     edge.rewrite(&watched("three"));
     replies(&edge, "/", "three").await;
     edge.metric_becomes("falconer_runtime_document_differs", 0.0).await;
@@ -61,6 +68,34 @@ async fn watching_is_switched_on_and_off_by_a_reload() {
     assert!(ended.said.starts_with("changed key server.watch\n"), "{}", ended.said);
     edge.rewrite(&format!("server: {{watch: true}}\n{}", replying("two")));
     replies(&edge, "/", "two").await;
+    edge.rewrite(&replying("three"));
+    replies(&edge, "/", "three").await;
+    edge.rewrite(&replying("four"));
+    let ended = edge.command(&["status"]).await;
+    assert!(ended.said.contains("generation 4, "), "{}", ended.said);
+    edge.reload(&replying("four")).await;
+    assert_eq!(edge.get("/").await, "four");
+}
+
+#[tokio::test]
+async fn certificates_are_renewed_beside_a_document_that_is_rejected() {
+    let (first, second) =
+        (Certificate::self_signed(&["localhost"]), Certificate::self_signed(&["localhost"]));
+    let document = "
+        server: {watch: true}
+        listeners: {secure: {address: '127.0.0.1:0', tls: {certificates: [site]}}}
+        certificates: {site: {chain: site.pem, key: site.key}}
+        routes: [{reply: {status: 200}}]
+        ";
+    let edge = edge(document).file("site.pem", &first.chain).file("site.key", &first.key);
+    let edge = edge.start().await;
+    shows(&edge, &first).await;
+    edge.rewrite("routes: none");
+    fs::write(edge.file("site.pem"), &second.chain).unwrap();
+    fs::write(edge.file("site.key"), &second.key).unwrap();
+    shows(&edge, &second).await;
+    edge.metric_becomes("falconer_runtime_document_differs", 1.0).await;
+    edge.metric_becomes(OUTDATED, 0.0).await;
 }
 
 /// What the listener shows to a client now.
