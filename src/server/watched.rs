@@ -13,6 +13,8 @@ pub(super) struct Watched(Arc<Mutex<Files>>);
 struct Files {
     document: Seen,
     certificates: Seen,
+    /// How certificates were when the document was last read, which may come to nothing.
+    tried: Looks,
 }
 
 /// Files as they were when they were read, and at the last look.
@@ -35,10 +37,12 @@ impl Watched {
         watched
     }
 
-    /// Watches the files of a document, and no others.
+    /// Watches the files of a document that runs as they were read, and no others.
     pub(super) fn follow(&self, document: &Document) {
         let mut files = self.0.lock();
         files.document.follow(document.files());
+        files.certificates.read =
+            files.certificates.read.clone().and(&std::mem::take(&mut files.tried));
         files.certificates.follow(&document.certificate_files());
     }
 
@@ -49,17 +53,23 @@ impl Watched {
         files.certificates.add(&document.certificate_files());
     }
 
-    /// All files are about to be read as they are now.
+    /// All files are about to be read as they are now. Those of certificates count as read only
+    /// once they are followed: a document that is rejected takes none of them.
     pub(super) fn reading(&self) {
         let mut files = self.0.lock();
         files.document.reading();
-        files.certificates.reading();
+        files.tried = files.certificates.read.again();
     }
 
     /// Looks at all files.
     pub(super) fn look(&self) -> News {
         let mut files = self.0.lock();
-        News { document: files.document.look(), certificates: files.certificates.look() }
+        let news =
+            News { document: files.document.look(), certificates: files.certificates.look() };
+        if news.certificates {
+            files.tried = Looks::default();
+        }
+        news
     }
 }
 
@@ -70,8 +80,9 @@ impl Seen {
     }
 
     fn add(&mut self, paths: &[PathBuf]) {
-        self.read = looks(paths).and(&self.read);
-        self.last = self.read.clone();
+        let new = looks(paths);
+        self.read = new.clone().and(&self.read);
+        self.last = new.and(&self.last);
     }
 
     fn reading(&mut self) {
@@ -93,4 +104,36 @@ impl Seen {
 
 fn looks(paths: &[PathBuf]) -> Looks {
     Looks::at(paths.iter().map(PathBuf::as_path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read_text;
+    use std::fs;
+
+    #[test]
+    fn what_a_rejected_document_read_is_still_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("site.pem"), "1").unwrap();
+        let text = "certificates: {site: {chain: site.pem, key: site.key}}";
+        let document = read_text(&path("falconer.yaml"), text).document;
+        let watched = Watched::of(&document);
+        assert!(!watched.look().certificates);
+        fs::write(path("site.pem"), "22").unwrap();
+        assert!(!watched.look().certificates, "it may still be written to");
+        for _ in 0..2 {
+            // Whoever reloads in the meantime must not keep it from coming to rest.
+            watched.reading();
+            watched.add(&document);
+        }
+        assert!(watched.look().certificates);
+        assert!(!watched.look().certificates, "it was told");
+
+        fs::write(path("site.pem"), "333").unwrap();
+        watched.reading();
+        watched.follow(&document);
+        assert!(!watched.look().certificates && !watched.look().certificates, "it was read");
+    }
 }
