@@ -16,7 +16,7 @@ use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 /// How long the first look-up of names may hold up what waits for it.
@@ -39,6 +39,8 @@ pub(super) struct Control {
     pub(super) listeners: Listeners,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) drain: Arc<Drain>,
+    /// Becomes true when nobody accepts any more.
+    pub(super) closed: watch::Sender<bool>,
     pub(super) readiness: Arc<Readiness>,
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
@@ -93,12 +95,12 @@ impl Control {
     }
 
     async fn look(&mut self) {
-        let watched = self.watched.clone();
+        let (watched, is_wanted) = (self.watched.clone(), self.running.document.server.watch);
         // A file system may be far away, and slow.
-        let looked = tokio::task::spawn_blocking(move || watched.look()).await;
+        let looked = tokio::task::spawn_blocking(move || watched.look(is_wanted)).await;
         let Ok(News { document, certificates }) = looked else { return };
         let mut are_read = false;
-        if document && self.running.document.server.watch {
+        if document {
             tracing::info!("the document has changed on disk");
             let outcome = self.reload(false).await;
             are_read = matches!(outcome, Outcome::Applied { .. } | Outcome::Unchanged { .. });
@@ -279,6 +281,7 @@ impl ServiceWithDependents for Control {
             _ = drain.wait_for(|stop| *stop) => {}
         }
         self.listeners.close().await;
+        self.closed.send_replace(true);
         // The names are followed by tasks of this service's runtime, so it runs to the end.
         tokio::select! {
             () = self.tell() => {}

@@ -33,6 +33,7 @@ use state::State;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use watched::Watched;
 
 pub use control::Reader;
@@ -105,7 +106,9 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
     listeners.open(ready);
 
     let (commands, requests) = Commands::new();
+    let (closed, doors) = watch::channel(false);
     let stop = Stop {
+        doors,
         drain: drain.clone(),
         readiness: readiness.clone(),
         delay: document.server.shutdown_delay.0,
@@ -125,6 +128,7 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
         listeners,
         state_dir,
         drain,
+        closed,
         readiness: readiness.clone(),
         heard: signals.heard(),
         requests,

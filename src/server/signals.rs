@@ -11,10 +11,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How the process stops.
 pub(super) struct Stop {
+    /// Becomes true when nobody accepts any more.
+    pub(super) doors: watch::Receiver<bool>,
     pub(super) drain: Arc<Drain>,
     pub(super) readiness: Arc<Readiness>,
     /// How long the process goes on but for its readiness.
@@ -79,7 +81,12 @@ impl Stop {
         self.drain.begin();
         tracing::info!(connections = open, longest = ?self.longest, "draining");
         let start = Instant::now();
-        let emptied = tokio::time::timeout(self.longest, self.drain.emptied()).await;
+        let emptied = tokio::time::timeout(self.longest, async {
+            // Those who wait in the queues of sockets come in first.
+            let _ = self.doors.clone().wait_for(|closed| *closed).await;
+            self.drain.emptied().await;
+        });
+        let emptied = emptied.await;
         let (left, took) = (self.drain.open(), start.elapsed());
         if emptied.is_ok() {
             tracing::info!(?took, "drained");

@@ -61,11 +61,11 @@ impl Watched {
         files.tried = files.certificates.read.again();
     }
 
-    /// Looks at all files.
-    pub(super) fn look(&self) -> News {
+    /// Looks at the files of certificates, and at those of the document if that is wanted.
+    pub(super) fn look(&self, at_document: bool) -> News {
         let mut files = self.0.lock();
-        let news =
-            News { document: files.document.look(), certificates: files.certificates.look() };
+        let document = at_document && files.document.look();
+        let news = News { document, certificates: files.certificates.look() };
         if news.certificates {
             files.tried = Looks::default();
         }
@@ -120,20 +120,23 @@ mod tests {
         let text = "certificates: {site: {chain: site.pem, key: site.key}}";
         let document = read_text(&path("falconer.yaml"), text).document;
         let watched = Watched::of(&document);
-        assert!(!watched.look().certificates);
+        assert!(!watched.look(true).certificates);
         fs::write(path("site.pem"), "22").unwrap();
-        assert!(!watched.look().certificates, "it may still be written to");
+        assert!(!watched.look(true).certificates, "it may still be written to");
         for _ in 0..2 {
             // Whoever reloads in the meantime must not keep it from coming to rest.
             watched.reading();
             watched.add(&document);
         }
-        assert!(watched.look().certificates);
-        assert!(!watched.look().certificates, "it was told");
+        assert!(watched.look(true).certificates);
+        assert!(!watched.look(true).certificates, "it was told");
 
         fs::write(path("site.pem"), "333").unwrap();
         watched.reading();
         watched.follow(&document);
-        assert!(!watched.look().certificates && !watched.look().certificates, "it was read");
+        assert!(
+            !watched.look(true).certificates && !watched.look(true).certificates,
+            "it was read"
+        );
     }
 }
