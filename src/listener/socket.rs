@@ -4,19 +4,22 @@ use super::address::Address;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The kernel caps it at `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
 
 /// A bound socket, listening already: connections wait in its queue until they are accepted. The
-/// file of a unix socket is removed with it.
+/// file of a unix socket is removed with it, unless it was given away.
 #[derive(Debug)]
 pub struct Bound {
     socket: Kind,
     file: Option<PathBuf>,
+    is_given: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -29,13 +32,37 @@ impl Bound {
     /// Binds an address and listens.
     pub fn new(address: &Address, with_ipv4: bool) -> io::Result<Self> {
         Ok(match address {
-            Address::Tcp(address) => {
-                Self { socket: Kind::Tcp(tcp(*address, with_ipv4)?), file: None }
-            }
-            Address::Unix(path) => {
-                Self { socket: Kind::Unix(unix(path)?), file: Some(path.clone()) }
-            }
+            Address::Tcp(address) => Self::of(Kind::Tcp(tcp(*address, with_ipv4)?), None),
+            Address::Unix(path) => Self::of(Kind::Unix(unix(path)?), Some(path.clone())),
         })
+    }
+
+    /// A socket that another process bound.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(io::Error::other("this is no socket that listens"));
+        }
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        let domain = socket.domain()?;
+        if domain == Domain::UNIX {
+            let file = socket.local_addr()?.as_pathname().map(Into::into);
+            return Ok(Self::of(Kind::Unix(OwnedFd::from(socket).into()), file));
+        }
+        if domain != Domain::IPV4 && domain != Domain::IPV6 {
+            return Err(io::Error::other("this is neither a TCP nor a unix socket"));
+        }
+        Ok(Self::of(Kind::Tcp(socket.into()), None))
+    }
+
+    fn of(socket: Kind, file: Option<PathBuf>) -> Self {
+        Self { socket, file, is_given: AtomicBool::new(false) }
+    }
+
+    /// Leaves its file to another process, which has the socket too.
+    pub fn give(&self) {
+        self.is_given.store(true, Ordering::Relaxed);
     }
 
     /// The address, with the port that was picked for port 0.
@@ -65,9 +92,19 @@ impl Bound {
     }
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Kind::Tcp(socket) => socket.as_fd(),
+            Kind::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Some(path) = &self.file {
+        let is_given = self.is_given.load(Ordering::Relaxed);
+        if let Some(path) = self.file.as_ref().filter(|_| !is_given) {
             // Whoever removed it already did our work.
             let _ = std::fs::remove_file(path);
         }
@@ -133,5 +170,29 @@ mod tests {
         let bound = bind(&address).unwrap();
         drop(bound);
         assert!(!path.exists(), "it leaves nothing behind");
+    }
+
+    #[test]
+    fn a_socket_of_another_process_is_taken_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        for text in ["127.0.0.1:0", "[::1]:0", &format!("unix:{}", path.display())] {
+            let bound = bind(text).unwrap();
+            let adopted = Bound::adopt(bound.as_fd().try_clone_to_owned().unwrap()).unwrap();
+            assert_eq!(adopted.address().unwrap(), bound.address().unwrap());
+            bound.give();
+            drop(bound);
+            assert!(!text.starts_with("unix:") || path.exists(), "its file is the other's");
+            adopted.doorway().unwrap();
+        }
+        assert!(!path.exists(), "the last one removes it");
+    }
+
+    #[test]
+    fn what_does_not_listen_is_not_taken() {
+        let (pair, _other) = UnixStream::pair().unwrap();
+        assert!(Bound::adopt(pair.into()).is_err());
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(Bound::adopt(datagrams.into()).is_err());
     }
 }
