@@ -2,14 +2,19 @@
 
 use crate::exchange::Arrival;
 use crate::observe::Registry;
-use crate::runtime::{Commands, Outcome};
+use crate::runtime::{Commands, Outcome, Upgrade};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use parking_lot::Mutex;
+use percent_encoding::percent_decode;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Whether the edge can serve: bound, names looked up, not stopping.
 #[derive(Debug, Default)]
@@ -84,6 +89,34 @@ impl Admin {
         Answer { status, kind: "application/json", body }
     }
 
+    /// Has another process take the place; what became of it as JSON.
+    async fn upgrade(commands: &Commands, query: &[u8]) -> Answer {
+        let (mut binary, mut patience) = (None, None);
+        for pair in query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut sides = pair.splitn(2, |byte| *byte == b'=');
+            let (key, value) = (sides.next().unwrap_or_default(), sides.next().unwrap_or_default());
+            let value = percent_decode(value).collect::<Vec<u8>>();
+            let text = String::from_utf8_lossy(&value);
+            match (key, text.parse()) {
+                (b"binary", _) => binary = Some(PathBuf::from(OsString::from_vec(value))),
+                (b"timeout", Ok(seconds)) => patience = Some(Duration::from_secs(seconds)),
+                _ => {
+                    let what = "The query may hold binary=PATH and timeout=SECONDS.\n";
+                    return Answer::text(StatusCode::BAD_REQUEST, what);
+                }
+            }
+        }
+        let upgrade = commands.upgrade(binary, patience).await;
+        let Some(upgrade) = upgrade else { return Answer::ending() };
+        let status = match upgrade {
+            Upgrade::Done { .. } => StatusCode::OK,
+            Upgrade::Failed { .. } => StatusCode::BAD_GATEWAY,
+        };
+        // It holds nothing that JSON cannot say.
+        let body = serde_json::to_string(&upgrade).unwrap_or_default() + "\n";
+        Answer { status, kind: "application/json", body }
+    }
+
     fn answer(&self, method: &Method, path: &str, wants_json: bool) -> Answer {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET is served here.\n");
@@ -153,6 +186,10 @@ impl ServeHttp for Admin {
                 ),
             },
             (Some(commands), &Method::GET, "/api/status") => Self::status(commands).await,
+            (Some(commands), &Method::POST, "/api/upgrade") => {
+                let query = request.uri.query().unwrap_or_default().as_bytes();
+                Self::upgrade(commands, query).await
+            }
             (_, method, path) => self.answer(method, path, wants_json),
         };
         let length = answer.body.len();

@@ -27,6 +27,19 @@ pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, 
         }
         _ => format!("the edge does not answer: {error}"),
     })?;
+    understand(&answer)
+}
+
+/// Asks the processes that drain because another one took their place; one that ends meanwhile
+/// has nothing to say.
+pub(super) fn ask_draining<T: DeserializeOwned>(file: &Path, request: &str) -> Vec<T> {
+    let read = config::read(file);
+    let sockets = server::draining(&server::state_dir(&read.document));
+    let answers = sockets.iter().filter_map(|socket| exchange(socket, request).ok());
+    answers.filter_map(|answer| understand(&answer).ok()).collect()
+}
+
+fn understand<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
     match answer.split_once("\r\n\r\n") {
         // What is no answer to the question is a sentence.
         Some((_, body)) if !body.is_empty() => {

@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod schema;
 mod status;
+mod upgrade;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
     Explain(explain::Args),
     /// Have a running edge follow its changed document, and say what became of it.
     Reload(reload::Args),
+    /// Have another process take the place of a running edge, without a connection lost.
+    Upgrade(upgrade::Args),
     /// Say how a running edge is: what it runs, and what is open.
     Status(run::Args),
     /// Run an edge before one application, without a document.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Status(args) => status::status(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Demo(args) => demonstrate(args),

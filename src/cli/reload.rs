@@ -54,8 +54,9 @@ fn show(outcome: &Outcome) -> ExitCode {
             ExitCode::from(exit::PROBLEMS)
         }
         Outcome::NeedsUpgrade { fields } => {
-            let what = "not reloaded: read only when an edge starts";
-            failed(&format!("{what}: {}; start it anew, or undo that", fields.join(", ")))
+            let what = "not reloaded: read only when a process starts";
+            let remedy = "`falconer upgrade` applies it";
+            failed(&format!("{what}: {}; {remedy}", fields.join(", ")))
         }
     }
 }

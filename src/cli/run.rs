@@ -4,7 +4,7 @@ use super::{exit, failed, report};
 use crate::config::{self, Read};
 use crate::observe::{self, Registry};
 use crate::runtime::{Retained, compile};
-use crate::server::{self, Reader, Start};
+use crate::server::{self, Predecessor, Reader, Start};
 use crate::value::{Diagnostic, Problem};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,15 +47,28 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// Starts what was read, or says why not; `reader` reads it again.
 pub(super) fn start(read: Read, reader: Reader, state_dir: Option<PathBuf>) -> ExitCode {
+    let predecessor = match Predecessor::of_process() {
+        Ok(predecessor) => predecessor,
+        Err(error) => return failed(&format!("no place is handed over: {error}")),
+    };
     let retained = Retained::new(Registry::new(), read.document.metrics.latency);
+    let retained = match &predecessor {
+        Some(predecessor) => retained.inheriting(predecessor.inherited()),
+        None => retained,
+    };
     let (compiled, further) = compile(&read.document, None, &retained, state_dir.as_deref());
-    let has_errors = report::report(&read.diagnostics(further));
+    let diagnostics = read.diagnostics(further);
+    let has_errors = report::report(&diagnostics);
     let Some(compiled) = compiled.filter(|_| !has_errors) else {
+        if let Some(predecessor) = predecessor {
+            let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+            predecessor.refuse(errors.map(Diagnostic::line).collect());
+        }
         return ExitCode::from(exit::PROBLEMS);
     };
     let document = read.document;
     observe::log::init(&document.log);
-    match server::run(Start { document, compiled, retained, reader, state_dir }) {
+    match server::run(Start { document, compiled, retained, reader, state_dir, predecessor }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(diagnostic) => failed(&diagnostic.to_string()),
     }

@@ -7,7 +7,8 @@ use std::io::stdout;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Says how a running edge is: what it runs, and what is open.
+/// Says how a running edge is: what it runs, and what is open, also in processes that drain because
+/// it took their place.
 pub(super) fn status(args: &run::Args) -> ExitCode {
     let file = match args.document() {
         Ok(file) => file,
@@ -15,13 +16,16 @@ pub(super) fn status(args: &run::Args) -> ExitCode {
     };
     match edge::ask(&file, "GET /api/status") {
         Ok(status) => {
-            lines(&status).iter().for_each(|line| tell(stdout(), line));
+            let draining = edge::ask_draining(&file, "GET /api/status");
+            let all = std::iter::once(&status).chain(&draining).flat_map(lines);
+            all.for_each(|line| tell(stdout(), line));
             ExitCode::SUCCESS
         }
         Err(what) => failed(&what),
     }
 }
 
+/// How one process is.
 fn lines(status: &Status) -> Vec<String> {
     let Status { version, process, up, generation, .. } = status;
     let doing = if status.draining { "draining" } else { "up" };

@@ -21,6 +21,9 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How long a stopping process lets exchanges finish. Default: `30s`.
     pub drain: Duration,
+    /// How long a process whose place another one took keeps its exchanges and streams.
+    /// Default: `1h`.
+    pub upgrade_drain: Duration,
     /// How long a draining idle connection stays readable: a request on it is still answered,
     /// with `Connection: close`. Default: `2s`.
     pub idle_grace: Duration,
@@ -46,6 +49,7 @@ impl Default for Config {
             threads: Count::Auto,
             state_dir: None,
             drain: Duration::secs(30),
+            upgrade_drain: Duration::secs(3600),
             idle_grace: Duration::secs(2),
             shutdown_delay: Duration::secs(0),
             watch: false,

@@ -65,6 +65,11 @@ impl Bound {
         self.is_given.store(true, Ordering::Relaxed);
     }
 
+    /// Removes its file again, because the other process is gone.
+    pub fn take_back(&self) {
+        self.is_given.store(false, Ordering::Relaxed);
+    }
+
     /// The address, with the port that was picked for port 0.
     pub fn address(&self) -> io::Result<Address> {
         match &self.socket {

@@ -85,7 +85,7 @@ pub(super) fn compile_keeping(
         let names = retained.names();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         let snapshot = Snapshot {
-            generation: previous.map_or(1, |p| p.generation + 1),
+            generation: previous.map_or(retained.first, |p| p.generation + 1),
             table: Table::build(&specs, &names),
             routes,
             upstreams,
@@ -190,7 +190,7 @@ impl Compiler<'_> {
         let via = document.server.via.compile();
         for (name, Placed { value, steps }) in &document.listeners {
             let tls = match &value.tls {
-                Some(tls) => self.tls(tls, value, certificates, steps),
+                Some(tls) => self.tls(tls, (name, value), certificates, steps),
                 None => None,
             };
             if value.protocols.as_ref().is_some_and(Vec::is_empty) {
@@ -229,7 +229,7 @@ impl Compiler<'_> {
     fn tls(
         &mut self,
         config: &listener::Tls,
-        listener: &listener::Config,
+        (name, listener): (&str, &listener::Config),
         certificates: &IndexMap<String, Certificate>,
         steps: &[Step],
     ) -> Option<tls::Serving> {
@@ -249,7 +249,7 @@ impl Compiler<'_> {
             alpn.push(b"http/1.1".to_vec());
         }
         let resolver = tls::Resolver::new(&served)?;
-        match tls::Serving::new(resolver, oldest, alpn) {
+        match tls::Serving::new(resolver, oldest, alpn, (&self.retained.tickets, name)) {
             Ok(serving) => Some(serving),
             Err(error) => {
                 let remedy = "serve another certificate";

@@ -10,8 +10,10 @@ mod status;
 
 pub use compile::{Compiled, compile};
 pub use entry::Entry;
-pub use reload::{Changed, Commands, Metrics, Outcome, Planned, Requested, Running, plan, renew};
-pub use retain::Retained;
+pub use reload::{
+    Changed, Commands, Metrics, Outcome, Planned, Requested, Running, Upgrade, plan, renew,
+};
+pub use retain::{Inherited, Retained};
 pub use snapshot::{Handle, Snapshot};
 pub use status::{Listening, Status};
 

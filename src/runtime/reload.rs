@@ -12,8 +12,9 @@ use crate::value::Diagnostic;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// The one key of its section that a reload applies.
@@ -270,6 +271,42 @@ pub enum Requested {
     },
     /// To say how it is.
     Status(oneshot::Sender<Status>),
+    /// To have another process take its place.
+    Upgrade {
+        /// The binary; `None` is the one that this process was started with.
+        binary: Option<PathBuf>,
+        /// How long it may take until it serves.
+        patience: Duration,
+        /// Who waits.
+        answer: oneshot::Sender<Upgrade>,
+    },
+}
+
+/// How long another process may take until it serves, unless it is said.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What became of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Upgrade {
+    /// Another process serves.
+    Done {
+        /// The number of the process.
+        process: u32,
+        /// Its version.
+        falconer: String,
+        /// The number of its snapshot.
+        generation: u64,
+        /// The number of the process before.
+        before: u32,
+        /// How many connections are open there.
+        connections: usize,
+    },
+    /// The process goes on that was there.
+    Failed {
+        /// What is wrong with the other one.
+        problems: Vec<String>,
+    },
 }
 
 /// Where a running edge is asked; it does one thing after the other.
@@ -290,6 +327,18 @@ impl Commands {
         outcome.await.ok()
     }
 
+    /// Has another process take the place; `None` if this one is about to end.
+    pub async fn upgrade(
+        &self,
+        binary: Option<PathBuf>,
+        patience: Option<Duration>,
+    ) -> Option<Upgrade> {
+        let (answer, upgrade) = oneshot::channel();
+        let patience = patience.unwrap_or(PATIENCE);
+        self.0.send(Requested::Upgrade { binary, patience, answer }).await.ok()?;
+        upgrade.await.ok()
+    }
+
     /// How the edge is; `None` if the process is about to end.
     pub async fn status(&self) -> Option<Status> {
         let (answer, status) = oneshot::channel();
@@ -305,6 +354,8 @@ pub struct Metrics {
     differs: Gauge,
     outdated: Gauge,
     outcomes: Vec<(&'static str, Counter)>,
+    failed_upgrades: Counter,
+    taken_back: Counter,
 }
 
 impl Metrics {
@@ -316,6 +367,11 @@ impl Metrics {
             &["outcome"],
         );
         let outcome = |name| (name, outcomes.handle(&[name]));
+        let upgrades = registry.counter(
+            "falconer_runtime_upgrades_failed_total",
+            "Upgrades that came to nothing, by whether the new process never served or died soon.",
+            &["outcome"],
+        );
         let generation = registry.gauge(
             "falconer_runtime_generation",
             "The number of the snapshot that runs; it grows with each reload that is applied.",
@@ -332,6 +388,8 @@ impl Metrics {
             &[],
         );
         Self {
+            failed_upgrades: upgrades.handle(&["failed"]),
+            taken_back: upgrades.handle(&["taken_back"]),
             generation: generation.handle(&[]),
             differs: differs.handle(&[]),
             outdated: outdated.handle(&[]),
@@ -354,6 +412,16 @@ impl Metrics {
     /// Shows how many problems keep certificates from being renewed.
     pub fn outdated(&self, problems: usize) {
         self.outdated.set(problems.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Counts an upgrade whose process never served.
+    pub fn upgrade_failed(&self) {
+        self.failed_upgrades.inc();
+    }
+
+    /// Counts an upgrade whose process died soon, so that this one serves again.
+    pub fn taken_back(&self) {
+        self.taken_back.inc();
     }
 
     /// Counts what became of a reload.

@@ -2,8 +2,10 @@
 
 use super::reload::Metrics;
 use crate::observe::Registry;
+use crate::tls::{TicketKey, Tickets};
 use crate::{listener, route, upstream};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The living state of the process, from the first mention of each thing to its last.
@@ -21,8 +23,21 @@ pub struct Retained {
     pub upstreams: upstream::Metrics,
     /// What is counted of reloads.
     pub reloads: Metrics,
+    /// The keys of session tickets.
+    pub tickets: Arc<Tickets>,
+    /// The number of the first snapshot.
+    pub first: u64,
     /// The names of listeners; a name's place is its number as long as the process lives.
     numbers: Mutex<Vec<Arc<str>>>,
+}
+
+/// What a process goes on with where the one before it stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// The number of the last snapshot.
+    pub generation: u64,
+    /// The keys of session tickets.
+    pub tickets: Vec<TicketKey>,
 }
 
 impl Retained {
@@ -34,9 +49,23 @@ impl Retained {
             routes: route::Metrics::new(&registry, with_latency),
             upstreams: upstream::Metrics::new(&registry),
             reloads: Metrics::new(&registry),
+            tickets: Arc::default(),
+            first: 1,
             registry,
             numbers: Mutex::default(),
         }
+    }
+
+    /// The same, of a process that takes the place of another.
+    #[must_use]
+    pub fn inheriting(self, inherited: &Inherited) -> Self {
+        let tickets = Arc::new(Tickets::adopt(&inherited.tickets));
+        Self { tickets, first: inherited.generation + 1, ..self }
+    }
+
+    /// What the next process goes on with, when this snapshot is the last.
+    pub fn bequeath(&self, generation: u64) -> Inherited {
+        Inherited { generation, tickets: self.tickets.keys() }
     }
 
     /// The number of a listener's name.

@@ -1,5 +1,6 @@
 //! Sockets for what a document says, before anything of it is started.
 
+use super::upgrade::Predecessor;
 use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
 use crate::value::{Diagnostic, OneOrMany, Problem};
@@ -14,15 +15,31 @@ pub(super) struct Place {
     pub(super) address: Address,
     pub(super) bound: Arc<Bound>,
     /// Whether it takes IPv4 beside IPv6.
-    with_ipv4: bool,
+    pub(super) with_ipv4: bool,
     /// Whether it is new to its listener.
     is_new: bool,
 }
 
 /// Sockets that may be taken instead of binding an address anew.
-pub(super) struct Spare(pub(super) Vec<Place>);
+#[derive(Default)]
+pub(super) struct Spare(Vec<Place>);
 
 impl Spare {
+    /// Those that are open already.
+    pub(super) fn open<'a>(places: impl Iterator<Item = &'a Place>) -> Self {
+        Self(places.map(|place| Place { is_new: false, ..place.clone() }).collect())
+    }
+
+    /// Those that another process gave.
+    pub(super) fn given(predecessor: &Predecessor) -> Self {
+        let place = |(listener, address, with_ipv4, bound): (&str, &str, bool, &Arc<Bound>)| {
+            let address = address.parse().ok()?;
+            let (listener, bound) = (listener.into(), bound.clone());
+            Some(Place { listener, address, bound, with_ipv4, is_new: true })
+        };
+        Self(predecessor.sockets().filter_map(place).collect())
+    }
+
     /// One socket for each address of a listener.
     pub(super) fn bind(
         &mut self,
@@ -35,7 +52,7 @@ impl Spare {
             let address = resolve(address, document, steps);
             let with_ipv4 = takes_ipv4(&address, addresses);
             if let Some(place) = self.take(name, &address, with_ipv4) {
-                let is_new = *place.listener != *name;
+                let is_new = place.is_new || *place.listener != *name;
                 return Ok(Place { listener: name.into(), is_new, ..place });
             }
             let bound = Bound::new(&address, with_ipv4).map_err(|error| {

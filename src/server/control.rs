@@ -1,10 +1,13 @@
 //! The service that brings the edge up, and then has it follow its document.
 
+use super::admin::AdminDoors;
 use super::listeners::Listeners;
+use super::state::{self, State};
+use super::upgrade::{Predecessor, StandBy, Successor};
 use super::watched::{News, Watched};
 use crate::admin::Readiness;
 use crate::config::Read;
-use crate::listener::Drain;
+use crate::listener::{Bound, Drain};
 use crate::observe;
 use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, Status, plan, renew};
 use crate::upstream::{Names, Upstream};
@@ -13,6 +16,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +41,8 @@ pub(super) struct Control {
     pub(super) runtime: Arc<Handle>,
     pub(super) names: Names,
     pub(super) listeners: Listeners,
+    pub(super) admin: AdminDoors,
+    pub(super) state: Option<State>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) drain: Arc<Drain>,
     /// Becomes true when nobody accepts any more.
@@ -45,6 +51,16 @@ pub(super) struct Control {
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Requested>,
+    /// Those that came while an upgrade was under way.
+    pub(super) deferred: VecDeque<Requested>,
+    /// What an upgrade starts, unless it is told another one.
+    pub(super) binary: PathBuf,
+    /// The process whose place this one takes.
+    pub(super) predecessor: Option<Predecessor>,
+    /// The same, when it accepts no more.
+    pub(super) stand_by: Option<StandBy>,
+    /// Becomes true when another process has taken the place of this one.
+    pub(super) superseded: watch::Sender<bool>,
     pub(super) watched: Watched,
     /// Since when it is ready.
     pub(super) ready: Option<Instant>,
@@ -53,36 +69,114 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Reloads as often as it is asked to, and when files change.
-    async fn obey(&mut self) {
+    /// Reloads as often as it is asked to, and when files change. It returns when another process
+    /// has taken the place of this one.
+    async fn obey(&mut self) -> Successor {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                Some(requested) = self.requests.recv() => match requested {
-                    Requested::Reload { is_dry_run, answer } => {
-                        let outcome = self.reload(is_dry_run).await;
-                        // Whoever asked may have gone.
-                        let _ = answer.send(outcome);
+            let requested = match self.deferred.pop_front() {
+                Some(requested) => Some(requested),
+                None => tokio::select! {
+                    Some(requested) = self.requests.recv() => Some(requested),
+                    () = until(self.stand_by.as_ref()) => {
+                        self.settle().await;
+                        None
                     }
-                    Requested::Status(answer) => drop(answer.send(self.status(false))),
+                    _ = look.tick() => {
+                        self.look().await;
+                        None
+                    }
                 },
-                _ = look.tick() => self.look().await,
-            }
-        }
-    }
-
-    /// Says how the edge is, as often as it is asked to; it does nothing else any more.
-    async fn tell(&mut self) {
-        while let Some(requested) = self.requests.recv().await {
+            };
             match requested {
-                Requested::Reload { answer, .. } => drop(answer),
-                Requested::Status(answer) => drop(answer.send(self.status(true))),
+                Some(Requested::Reload { is_dry_run, answer }) => {
+                    let outcome = self.reload(is_dry_run).await;
+                    // Whoever asked may have gone.
+                    let _ = answer.send(outcome);
+                }
+                Some(Requested::Status(answer)) => drop(answer.send(self.status(false))),
+                Some(Requested::Upgrade { binary, patience, answer }) => {
+                    self.settle().await;
+                    let (upgrade, successor) = self.upgrade(binary, patience).await;
+                    let _ = answer.send(upgrade);
+                    if let Some(successor) = successor {
+                        return successor;
+                    }
+                }
+                None => {}
             }
         }
     }
 
-    fn status(&self, draining: bool) -> Status {
+    /// Is the edge, until another process has taken its place and gets along without this one.
+    async fn serve(&mut self, generation: u64) {
+        self.take_over(generation).await;
+        if let Some(state) = &self.state {
+            self.admin.obey(&state.socket);
+        }
+        if let Some(stand_by) = &self.stand_by {
+            stand_by.taken().await;
+        }
+        loop {
+            let successor = self.obey().await;
+            if self.stand_by(successor).await {
+                self.superseded.send_replace(true);
+                return;
+            }
+        }
+    }
+
+    /// Accepts nothing any more.
+    async fn end(&mut self) -> Option<Bound> {
+        if !*self.superseded.borrow() {
+            self.listeners.close().await;
+            return None;
+        }
+        self.listeners.end(self.running.document.server.upgrade_drain.0).await;
+        self.admin.close();
+        // The lock and the socket for commands are another's; this process is asked elsewhere.
+        self.state = None;
+        let own = state::socket_of(self.state_dir.as_deref()?, std::process::id());
+        let own = state::command_socket(&own).ok()?;
+        self.admin.obey(&own);
+        Some(own)
+    }
+
+    async fn tell_all(&mut self) {
+        while let Some(requested) = self.requests.recv().await {
+            self.tell(requested);
+        }
+    }
+
+    /// Says how it is; it does nothing else any more.
+    pub(super) fn tell(&self, requested: Requested) {
+        match requested {
+            Requested::Reload { answer, .. } => drop(answer),
+            Requested::Upgrade { answer, .. } => drop(answer),
+            Requested::Status(answer) => drop(answer.send(self.status(true))),
+        }
+    }
+
+    /// Takes the place of the process before, if there is one, as soon as it accepts no more.
+    async fn take_over(&mut self, generation: u64) {
+        let Some(predecessor) = self.predecessor.take() else { return };
+        let process = predecessor.process();
+        self.stand_by = predecessor.take_over(generation).await;
+        match &self.stand_by {
+            Some(_) => tracing::info!(process, "took over from the process before"),
+            None => tracing::warn!(process, "the process before is gone, this one serves alone"),
+        }
+    }
+
+    /// Lets the process before go.
+    async fn settle(&mut self) {
+        if let Some(stand_by) = self.stand_by.take() {
+            stand_by.settle().await;
+        }
+    }
+
+    pub(super) fn status(&self, draining: bool) -> Status {
         Status {
             version: crate::VERSION.to_owned(),
             process: std::process::id(),
@@ -148,6 +242,8 @@ impl Control {
 
     /// Reads the document again; all of it takes effect, or nothing.
     async fn reload(&mut self, is_dry_run: bool) -> Outcome {
+        // It would have sockets that this process is about to close.
+        self.settle().await;
         let start = Instant::now();
         let outcome = match self.plan(is_dry_run).await {
             Ok(planned) if planned.changes.is_empty() => self.unchanged(planned, is_dry_run),
@@ -228,6 +324,14 @@ impl Control {
     }
 }
 
+/// When the process before is needed no more; never if there is none.
+async fn until(stand_by: Option<&StandBy>) {
+    match stand_by {
+        Some(stand_by) => tokio::time::sleep_until(stand_by.until).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn tell(outcome: &Outcome, took: Duration) {
     match outcome {
         Outcome::Applied { generation, changes } => {
@@ -250,7 +354,7 @@ fn tell(outcome: &Outcome, took: Duration) {
         }
         Outcome::NeedsUpgrade { fields } => {
             let fields = fields.join(", ");
-            let remedy = "start the edge anew";
+            let remedy = "`falconer upgrade` applies it";
             tracing::error!(%fields, remedy, "not reloaded: read only when a process starts");
         }
     }
@@ -277,16 +381,18 @@ impl ServiceWithDependents for Control {
         tracing::info!(generation, "ready");
         let mut drain = self.drain.watch();
         tokio::select! {
-            () = self.obey() => {}
+            () = self.serve(generation) => {}
             _ = drain.wait_for(|stop| *stop) => {}
         }
-        self.listeners.close().await;
+        self.settle().await;
+        let own = self.end().await;
         self.closed.send_replace(true);
         // The names are followed by tasks of this service's runtime, so it runs to the end.
         tokio::select! {
-            () = self.tell() => {}
+            () = self.tell_all() => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
+        drop(own);
     }
 
     fn name(&self) -> &str {

@@ -36,7 +36,8 @@ struct Open {
 /// A socket on which connections are accepted.
 struct Door {
     place: Place,
-    accepting: Accepting,
+    /// `None` while another process accepts.
+    accepting: Option<Accepting>,
 }
 
 /// Listeners with all their sockets, ready to take the place of those that are open.
@@ -64,8 +65,44 @@ impl Listeners {
         document: &Document,
         entries: IndexMap<String, Entry>,
     ) -> Result<Ready, Diagnostic> {
-        let doors = self.all.values().flat_map(|open| &open.doors);
-        Ready::bind(document, entries, doors.map(|door| door.place.clone()).collect())
+        Ready::bind(document, entries, &mut Spare::open(self.places()))
+    }
+
+    /// The sockets.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.all.values().flat_map(|open| &open.doors).map(|door| &door.place)
+    }
+
+    /// Accepts no more on sockets that another process uses.
+    pub(super) async fn hand_over(&mut self, used: &[Arc<Bound>]) {
+        let is_used =
+            |door: &&mut Door| used.iter().any(|bound| Arc::ptr_eq(bound, &door.place.bound));
+        let doors = self.all.values_mut().flat_map(|open| &mut open.doors).filter(is_used);
+        join_all(doors.map(Door::hand_over)).await;
+    }
+
+    /// Accepts again, because the other process is gone.
+    pub(super) fn resume(&mut self) {
+        for Open { listener, doors, .. } in self.all.values_mut() {
+            for door in doors.iter_mut().filter(|door| door.accepting.is_none()) {
+                door.place.bound.take_back();
+                match door.place.bound.doorway() {
+                    Ok(doorway) => door.accepting = Some(self.opener.accept(listener, doorway)),
+                    Err(error) => {
+                        let listener = &*door.place.listener;
+                        tracing::error!(listener, %error, "a socket cannot be accepted on again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends all of it, because another process took over: what is still open after so long is cut.
+    pub(super) async fn end(&mut self, longest: Duration) {
+        let all: Vec<_> = self.all.values().map(|open| open.listener.clone()).collect();
+        self.close().await;
+        all.iter().for_each(|listener| listener.remove(longest));
+        self.ending.iter().filter_map(Weak::upgrade).for_each(|listener| listener.remove(longest));
     }
 
     /// Closes every socket, because the process drains.
@@ -164,7 +201,7 @@ impl Listeners {
     ) -> Door {
         let accepting = self.opener.accept(listener, doorway);
         tell(&place);
-        Door { place, accepting }
+        Door { place, accepting: Some(accepting) }
     }
 }
 
@@ -193,9 +230,8 @@ impl Ready {
     pub(super) fn bind(
         document: &Document,
         entries: IndexMap<String, Entry>,
-        spare: Vec<Place>,
+        spare: &mut Spare,
     ) -> Result<Self, Diagnostic> {
-        let mut spare = Spare(spare);
         let bind = |(name, entry): (String, Entry)| {
             let places = spare.bind(document, &name, &entry.config.address, &entry.steps)?;
             let open = |place: Place| match place.bound.doorway() {
@@ -214,10 +250,21 @@ impl Ready {
 }
 
 impl Door {
+    /// Accepts no more: another process does.
+    async fn hand_over(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.hand_over().await;
+            self.place.bound.give();
+        }
+    }
+
     /// Stops accepting; a socket that is still needed goes on under another listener.
-    async fn leave(self, is_needed: bool) {
+    async fn leave(mut self, is_needed: bool) {
         if is_needed {
-            return self.accepting.hand_over().await;
+            if let Some(accepting) = self.accepting.take() {
+                accepting.hand_over().await;
+            }
+            return;
         }
         let address = self.place.bound.address().map(|a| a.to_string()).unwrap_or_default();
         let listener = self.place.listener.clone();
@@ -226,7 +273,9 @@ impl Door {
     }
 
     async fn close(self) {
-        self.accepting.close().await;
+        if let Some(accepting) = self.accepting {
+            accepting.close().await;
+        }
         // Only now: those who waited in its queue were let in.
         drop(self.place);
     }

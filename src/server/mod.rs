@@ -1,5 +1,6 @@
 //! The composition root: one compiled document in, one running engine out.
 
+mod admin;
 mod bind;
 mod control;
 pub mod explain;
@@ -7,13 +8,12 @@ mod limits;
 mod listeners;
 mod signals;
 mod state;
+mod upgrade;
 mod watched;
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Document, Placed, Step};
-use crate::exchange::{ClientAddress, Entrance, Limits};
-use crate::listener::{self, Accepting, Drain, Listener, Manager, Opener, Shared};
-use crate::net::CidrSet;
+use crate::listener::{Drain, Manager, Shared};
 use crate::observe::access::{self, Writer};
 use crate::observe::{Registry, process};
 use crate::proxy::Proxy;
@@ -21,6 +21,7 @@ use crate::runtime::{Commands, Compiled, Handle, Retained, Running};
 use crate::tls;
 use crate::upstream::{Dns, Names};
 use crate::value::{Diagnostic, Problem};
+use admin::AdminDoors;
 use bind::{Place, Spare};
 use control::Control;
 use listeners::{Listeners, Ready};
@@ -30,6 +31,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use signals::{Signals, Stop};
 use state::State;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +39,8 @@ use tokio::sync::watch;
 use watched::Watched;
 
 pub use control::Reader;
-pub use state::SOCKET;
+pub use state::{SOCKET, draining};
+pub use upgrade::Predecessor;
 
 /// How long the last lines of the access log may take when the process ends.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -59,24 +62,59 @@ pub struct Start {
     pub reader: Reader,
     /// Where state is kept; without it, commands do not find the edge.
     pub state_dir: Option<PathBuf>,
+    /// Whose place it takes.
+    pub predecessor: Option<Predecessor>,
 }
 
 /// Runs a compiled document until the process is told to end.
 ///
 /// An error is what kept it from starting; then nothing was started.
-pub fn run(start: Start) -> Result<(), Diagnostic> {
-    let Start { document, compiled, retained, reader, state_dir } = start;
-    let Compiled { snapshot, listeners: entries, certificates, .. } = compiled;
+pub fn run(mut start: Start) -> Result<(), Diagnostic> {
+    match Prepared::new(&mut start) {
+        Ok(prepared) => {
+            serve(start, prepared);
+            Ok(())
+        }
+        Err(problem) => {
+            if let Some(predecessor) = start.predecessor {
+                predecessor.refuse(vec![problem.line()]);
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// What a process must have before anything is started.
+struct Prepared {
+    state: Option<State>,
+    ready: Ready,
+    admin: Vec<Place>,
+    writer: Arc<Writer>,
+}
+
+impl Prepared {
+    fn new(start: &mut Start) -> Result<Self, Diagnostic> {
+        let Start { document, state_dir, predecessor, .. } = start;
+        limits::raise_descriptors();
+        tls::check_roots()?;
+        let state = match state_dir {
+            Some(folder) => State::take(document, folder, predecessor.as_mut())?,
+            None => None,
+        };
+        let mut spare = predecessor.as_ref().map(Spare::given).unwrap_or_default();
+        let entries = std::mem::take(&mut start.compiled.listeners);
+        let ready = Ready::bind(document, entries, &mut spare)?;
+        let admin = admin(document, &mut spare)?;
+        let writer = Arc::new(access_log(document, &start.retained.registry)?);
+        Ok(Self { state, ready, admin, writer })
+    }
+}
+
+fn serve(start: Start, prepared: Prepared) {
+    let Start { document, compiled, retained, reader, state_dir, predecessor } = start;
+    let Compiled { snapshot, certificates, .. } = compiled;
+    let Prepared { state, ready, admin, writer } = prepared;
     let threads = document.server.threads.or(limits::cores);
-    limits::raise_descriptors();
-    tls::check_roots()?;
-    let state = match &state_dir {
-        Some(folder) => State::take(&document, folder)?,
-        None => None,
-    };
-    let ready = Ready::bind(&document, entries, Vec::new())?;
-    let admin = admin(&document)?;
-    let writer = Arc::new(access_log(&document, &retained.registry)?);
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);
 
     let runtime = Handle::new(snapshot);
@@ -107,15 +145,19 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
 
     let (commands, requests) = Commands::new();
     let (closed, doors) = watch::channel(false);
+    let (superseded, succession) = watch::channel(false);
     let stop = Stop {
         doors,
+        superseded: succession,
         drain: drain.clone(),
         readiness: readiness.clone(),
         delay: document.server.shutdown_delay.0,
         longest,
     };
     let signals = Signals::new(stop, writer.clone(), commands.clone());
-    let registry = retained.registry.clone();
+    let app = Admin::new(retained.registry.clone(), readiness.clone());
+    let (keeper, opener) = Manager::new(ADMIN, 1);
+    let admin = AdminDoors::open(opener, [app.clone(), app.commanding(commands)], admin, &shared);
     let control = Control {
         reader,
         watched: Watched::of(&document),
@@ -126,40 +168,37 @@ pub fn run(start: Start) -> Result<(), Diagnostic> {
         runtime,
         names: Names::new(Arc::new(Dns::default())),
         listeners,
+        admin,
+        state,
         state_dir,
         drain,
         closed,
-        readiness: readiness.clone(),
+        readiness,
         heard: signals.heard(),
         requests,
+        deferred: VecDeque::new(),
+        binary: upgrade::binary(),
+        stand_by: None,
+        superseded,
+        predecessor,
     };
+    let is_first = control.predecessor.is_none();
     let control = server.add_service(control);
     server.add_service(manager).add_dependency(&control);
-    let (manager, opener) = Manager::new(ADMIN, 1);
-    let app = Admin::new(registry, readiness);
-    let doors = admin.iter().map(|place| (&*place.bound, app.clone()));
-    let commands = state.as_ref().map(|state| (&state.socket, app.clone().commanding(commands)));
-    let _accepting: Vec<Accepting> = doors
-        .chain(commands)
-        .filter_map(|(bound, app)| {
-            let listener = admin_listener(app, &shared, &opener);
-            Some(opener.accept(&listener, bound.doorway().ok()?))
-        })
-        .collect();
-    admin.iter().for_each(bind::tell);
-    server.add_service(manager);
+    let keeper = server.add_service(keeper);
+    if !is_first {
+        // Until it is ready, its predecessor answers those who ask.
+        keeper.add_dependency(&control);
+    }
 
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     writer.close(FLUSH);
-    Ok(())
 }
 
 /// The sockets of the admin address.
-fn admin(document: &Document) -> Result<Vec<Place>, Diagnostic> {
+fn admin(document: &Document, spare: &mut Spare) -> Result<Vec<Place>, Diagnostic> {
     match &document.admin {
-        Some(Placed { value, steps }) => {
-            Spare(Vec::new()).bind(document, ADMIN, &value.address, steps)
-        }
+        Some(Placed { value, steps }) => spare.bind(document, ADMIN, &value.address, steps),
         None => Ok(Vec::new()),
     }
 }
@@ -184,29 +223,6 @@ fn engine(conf: &Arc<ServerConf>, proxy: Proxy) -> Arc<HttpProxy<Proxy>> {
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     Arc::new(proxy)
-}
-
-/// The admin's listener has no part in the drain: probes are answered to the end.
-fn admin_listener(app: Admin, shared: &Shared, opener: &Opener<Admin>) -> Arc<Listener<Admin>> {
-    let config = listener::Config::plain();
-    let entrance = Arc::new(Entrance {
-        name: ADMIN.into(),
-        index: u16::MAX,
-        trusted_proxies: CidrSet::default(),
-        client_address: ClientAddress::default(),
-        via: None,
-        limits: Limits { body_size: Some(0), ..config.limits.of_request() },
-    });
-    let shared = Shared {
-        drain: Arc::default(),
-        connections: None,
-        access: access::Sender::off(),
-        ..shared.clone()
-    };
-    let listener = Listener::new(&config, entrance, None, Arc::new(app), &shared, None);
-    let listener = Arc::new(listener);
-    opener.open(&listener);
-    listener
 }
 
 /// Where state is kept: as written, else systemd's directory, else `state` beside the document.

@@ -1,5 +1,5 @@
 //! SIGTERM, SIGINT and SIGQUIT drain, a second one ends at once; SIGHUP reloads; SIGUSR1 opens the
-//! access log anew.
+//! access log anew; SIGUSR2 has another process take the place of this one.
 
 use crate::admin::Readiness;
 use crate::listener::Drain;
@@ -17,6 +17,8 @@ use tokio::sync::{Notify, watch};
 pub(super) struct Stop {
     /// Becomes true when nobody accepts any more.
     pub(super) doors: watch::Receiver<bool>,
+    /// Becomes true when another process has taken the place of this one.
+    pub(super) superseded: watch::Receiver<bool>,
     pub(super) drain: Arc<Drain>,
     pub(super) readiness: Arc<Readiness>,
     /// How long the process goes on but for its readiness.
@@ -45,7 +47,10 @@ impl Signals {
 
     /// Ends when draining is over, or with a second signal.
     async fn end(&self, ends: &mut Ends) {
-        ends.one().await;
+        tokio::select! {
+            () = ends.one() => {}
+            () = self.stop.superseded() => return,
+        }
         tokio::select! {
             () = self.stop.drain() => {}
             () = ends.one() => tracing::warn!("a second signal: ending now"),
@@ -61,6 +66,14 @@ impl Signals {
         }
     }
 
+    /// Starts another process as often as it is told to; the outcome is in the log.
+    async fn upgrade(&self, told: &mut Signal) -> Infallible {
+        loop {
+            hear(told).await;
+            let _ = self.commands.upgrade(None, None).await;
+        }
+    }
+
     /// Reloads as often as it is told to; the outcome is in the log.
     async fn reload(&self, told: &mut Signal) -> Infallible {
         loop {
@@ -71,9 +84,22 @@ impl Signals {
 }
 
 impl Stop {
+    /// Ends when another process has taken over and nothing is open here any more.
+    async fn superseded(&self) {
+        let told = self.superseded.clone().wait_for(|superseded| *superseded).await.is_ok();
+        if !told {
+            return std::future::pending().await;
+        }
+        let start = Instant::now();
+        tracing::info!(connections = self.drain.open(), "draining, another process serves");
+        self.drain.emptied().await;
+        tracing::info!(took = ?start.elapsed(), "drained");
+    }
+
     async fn drain(&self) {
         self.readiness.stop();
-        if !self.delay.is_zero() {
+        // Who was replaced gets nothing that could go elsewhere.
+        if !self.delay.is_zero() && !*self.superseded.borrow() {
             tracing::info!(delay = ?self.delay, "stopping: not ready any more, still serving");
             tokio::time::sleep(self.delay).await;
         }
@@ -119,10 +145,13 @@ impl ShutdownSignalWatch for Signals {
             SignalKind::quit(),
             SignalKind::hangup(),
             SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
         ];
         let signals = kinds.map(signal);
         self.heard.notify_one();
-        let [Ok(terminate), Ok(interrupt), Ok(quit), Ok(mut hangup), Ok(mut user)] = signals else {
+        let [Ok(terminate), Ok(interrupt), Ok(quit), Ok(mut hangup), Ok(mut user), Ok(mut second)] =
+            signals
+        else {
             for error in signals.into_iter().filter_map(Result::err) {
                 tracing::error!(%error, "signals cannot be heard; only SIGKILL ends this process");
             }
@@ -133,6 +162,7 @@ impl ShutdownSignalWatch for Signals {
             () = self.end(&mut ends) => {}
             never = self.reload(&mut hangup) => match never {},
             never = self.reopen(&mut user) => match never {},
+            never = self.upgrade(&mut second) => match never {},
         }
         ShutdownSignal::FastShutdown
     }

@@ -1,24 +1,29 @@
 //! The folder in which an edge keeps its state, and by which commands find it.
 
+use super::upgrade::Predecessor;
 use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
 use crate::value::{Diagnostic, Problem};
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, umask};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The socket for commands, in the state folder.
 pub const SOCKET: &str = "falconer.sock";
 const LOCK: &str = "falconer.lock";
+/// How the sockets of draining processes begin.
+const DRAINING: &str = "falconer-";
 
 /// The state folder of a running edge: no other edge has it at the same time.
 pub(super) struct State {
     /// Where commands come in; removed before the lock is given back.
-    pub(super) socket: Bound,
-    _lock: Flock<File>,
+    pub(super) socket: Arc<Bound>,
+    /// Held as long as any process has it open.
+    pub(super) lock: File,
 }
 
 /// Why there is no state folder.
@@ -29,8 +34,16 @@ enum Lack {
 }
 
 impl State {
-    /// Takes the folder. Where it cannot be used, the edge runs without, and says what it lacks.
-    pub(super) fn take(document: &Document, folder: &Path) -> Result<Option<Self>, Diagnostic> {
+    /// Takes the folder, from a predecessor if that has it. Where it cannot be used, the edge runs
+    /// without, and says what it lacks.
+    pub(super) fn take(
+        document: &Document,
+        folder: &Path,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<Option<Self>, Diagnostic> {
+        if let Some((lock, socket)) = predecessor.and_then(|before| before.state(folder)) {
+            return Ok(Some(Self { socket, lock }));
+        }
         match Self::at(folder) {
             Ok(state) => Ok(Some(state)),
             Err(Lack::Taken) => {
@@ -57,19 +70,54 @@ impl State {
         let mut options = File::options();
         options.create(true).truncate(false).write(true).mode(0o600);
         let lock = options.open(folder.join(LOCK)).map_err(Lack::Failed)?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock);
-        let lock = lock.map_err(|(_, error)| match error {
-            nix::errno::Errno::EWOULDBLOCK => Lack::Taken,
-            error => Lack::Failed(error.into()),
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Lack::Taken,
+            TryLockError::Error(error) => Lack::Failed(error),
         })?;
-        // Whoever may write to it rules the edge. No other thread makes files yet.
-        let usual = umask(Mode::from_bits_truncate(0o177));
-        let address: Result<Address, _> = format!("unix:{}", folder.join(SOCKET).display()).parse();
-        let socket = match address {
-            Ok(address) => Bound::new(&address, false),
-            Err(problem) => Err(io::Error::other(problem.to_string())),
-        };
-        umask(usual);
-        Ok(Self { _lock: lock, socket: socket.map_err(Lack::Failed)? })
+        let socket = command_socket(&folder.join(SOCKET)).map_err(Lack::Failed)?;
+        tidy(folder);
+        Ok(Self { lock, socket: Arc::new(socket) })
     }
+}
+
+/// Where a process can be asked how it is that drains because another one took its place.
+pub(super) fn socket_of(folder: &Path, process: u32) -> PathBuf {
+    folder.join(format!("{DRAINING}{process}.sock"))
+}
+
+/// All such places of a folder; some may have been left behind.
+pub fn draining(folder: &Path) -> Vec<PathBuf> {
+    let is_one = |name: &str| {
+        let number = name.strip_prefix(DRAINING).and_then(|name| name.strip_suffix(".sock"));
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_one))
+        .map(|entry| entry.path())
+        .collect();
+    all.sort();
+    all
+}
+
+/// Removes those that a process left behind when it was killed.
+fn tidy(folder: &Path) {
+    for socket in draining(folder) {
+        let is_dead = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if UnixStream::connect(&socket).is_err_and(|error| is_dead(&error)) {
+            // Whoever removed it already did our work.
+            let _ = fs::remove_file(socket);
+        }
+    }
+}
+
+/// A socket for commands; whoever may write to it rules the edge.
+pub(super) fn command_socket(path: &Path) -> io::Result<Bound> {
+    let address: Result<Address, _> = format!("unix:{}", path.display()).parse();
+    let address = address.map_err(|problem| io::Error::other(problem.to_string()))?;
+    // Sockets of other users have files of their own; a moment of strictness hurts nobody.
+    let usual = umask(Mode::from_bits_truncate(0o177));
+    let socket = Bound::new(&address, false);
+    umask(usual);
+    socket
 }

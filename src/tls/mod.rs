@@ -6,6 +6,7 @@ mod resolver;
 mod roots;
 mod self_signed;
 mod server;
+mod tickets;
 
 pub use certificate::{Certificate, Fault};
 pub use config::{Config, Source};
@@ -13,3 +14,4 @@ pub use resolver::Resolver;
 pub use roots::{Authorities, check_roots};
 pub use self_signed::Unkept;
 pub use server::{Serving, Version};
+pub use tickets::{TicketKey, Tickets};

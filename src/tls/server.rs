@@ -1,6 +1,6 @@
 //! The TLS side of a listener.
 
-use super::Resolver;
+use super::{Resolver, Tickets};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
@@ -22,11 +22,12 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves a resolver's certificates, offering protocols by ALPN.
+    /// Serves a resolver's certificates on a listener, offering protocols by ALPN.
     pub fn new(
         resolver: Resolver,
         oldest: Version,
         protocols: Vec<Vec<u8>>,
+        (tickets, listener): (&Arc<Tickets>, &str),
     ) -> Result<Self, rustls::Error> {
         let versions: &[&SupportedProtocolVersion] = match oldest {
             Version::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -40,7 +41,7 @@ impl Serving {
             .with_cert_resolver(resolver.clone());
         config.alpn_protocols = protocols;
         // Without tickets a client with Nagle's algorithm waits 40 ms for its first answer.
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        config.ticketer = tickets.of(listener);
         config.send_tls13_tickets = 2;
         Ok(Self { config: Arc::new(config), resolver })
     }

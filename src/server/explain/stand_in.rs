@@ -34,7 +34,9 @@ impl StandIn {
         let certificate = Certificate::unkept(&["endpoint.invalid".to_owned()])?;
         let protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
         let tls = Resolver::new(&[certificate])
-            .and_then(|resolver| Serving::new(resolver, Version::Tls12, protocols).ok())
+            .and_then(|resolver| {
+                Serving::new(resolver, Version::Tls12, protocols, (&Arc::default(), "")).ok()
+            })
             .map(|serving| serving.config)
             .ok_or_else(|| Problem::new("TLS cannot be set up", "report it, please"))?;
         Ok(Self { heads, tls, speaks_tls: false, speaks_h2: false })

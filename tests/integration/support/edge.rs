@@ -9,6 +9,7 @@ use super::process::{Output, Process, Signal};
 use super::raw::Raw;
 use super::reply::Gate;
 use super::response::Response;
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fmt::Display;
 use std::fs;
@@ -325,6 +326,28 @@ impl Edge {
         &self.process
     }
 
+    /// The processes that were started in its place, by their ids.
+    pub fn started(&self) -> Vec<i32> {
+        let text = self.stderr().text();
+        let started = text.lines().filter(|line| line.contains("started a process in the place"));
+        started.map(|line| field(line, "process").parse().expect("an id")).collect()
+    }
+
+    /// Has another process take its place, which must work, and gives its id.
+    pub async fn upgrade(&mut self) -> i32 {
+        let ended = self.command(&["upgrade"]).await;
+        assert_eq!(ended.code, 0, "{}", ended.complained);
+        self.learn();
+        *self.started().last().expect("an upgrade")
+    }
+
+    /// Waits until a process that was started in its place is gone.
+    pub async fn gone(&self, process: i32) {
+        let folder = self.folder.path().to_str().expect("a path");
+        let what = format!("process {process} to end");
+        eventually(&what, async || (!process_is(process, folder)).then_some(())).await;
+    }
+
     /// The path of a file beside the document.
     pub fn file(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
@@ -343,10 +366,24 @@ impl Edge {
 /// A test that fails is easier to understand with what the edge said.
 impl Drop for Edge {
     fn drop(&mut self) {
+        // First the one it was started as: the others would take its place.
+        let folder = self.folder.path().to_str().expect("a path");
+        for process in [self.process.id()].into_iter().chain(self.started()) {
+            if process_is(process, folder) {
+                let _ = nix::sys::signal::kill(Pid::from_raw(process), Signal::SIGKILL);
+            }
+        }
         if std::thread::panicking() {
             eprintln!("the edge said:\n{}", self.process.stderr().text());
         }
     }
+}
+
+/// Whether a living process has something among its arguments.
+fn process_is(process: i32, argument: &str) -> bool {
+    // Of one that is dead and not waited for, nothing can be read.
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains(argument)
 }
 
 /// A document as it is written to its file.

@@ -1,0 +1,184 @@
+//! How one process takes the place of another: the old one starts the new one and gives it its
+//! sockets; when the new one serves, the old one accepts no more, and drains.
+
+mod channel;
+mod predecessor;
+mod successor;
+
+use super::control::Control;
+use crate::runtime::{Requested, Upgrade};
+use channel::{Gift, Offer, VERSION};
+pub use predecessor::Predecessor;
+pub(super) use predecessor::StandBy;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+pub(super) use successor::Successor;
+
+/// Tells a process how it is handed over to.
+const HANDOVER: &str = "FALCONER_HANDOVER";
+/// By its standard input.
+const STDIN: &str = "stdin";
+
+impl Control {
+    /// Starts another process that takes the place of this one. When it has it, nothing is accepted
+    /// here any more; otherwise nothing has changed.
+    pub(super) async fn upgrade(
+        &mut self,
+        binary: Option<PathBuf>,
+        patience: Duration,
+    ) -> (Upgrade, Option<Successor>) {
+        match self.succeed(binary, patience).await {
+            Ok(successor) => {
+                let ready = &successor.ready;
+                let upgrade = Upgrade::Done {
+                    process: successor.process(),
+                    falconer: ready.falconer.clone(),
+                    generation: ready.generation,
+                    before: std::process::id(),
+                    connections: self.drain.open(),
+                };
+                tracing::info!(process = successor.process(), "another process serves now");
+                (upgrade, Some(successor))
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("no upgrade: {problem}");
+                }
+                self.retained.reloads.upgrade_failed();
+                (Upgrade::Failed { problems }, None)
+            }
+        }
+    }
+
+    async fn succeed(
+        &mut self,
+        binary: Option<PathBuf>,
+        patience: Duration,
+    ) -> Result<Successor, Vec<String>> {
+        if std::process::id() == 1 {
+            let what = "this edge is process 1 of its container, which ends with it: start another \
+                container beside it and then stop this one (`server: { shutdown_delay }` has load \
+                balancers look elsewhere first)";
+            return Err(vec![what.to_owned()]);
+        }
+        let binary = binary.unwrap_or_else(|| self.binary.clone());
+        let (offer, gifts) = self.offer().map_err(|error| {
+            vec![format!(
+                "the sockets cannot be given away: {error}; raise the limit on descriptors"
+            )]
+        })?;
+        let starting = Successor::start(&binary, offer, gifts, patience);
+        tokio::pin!(starting);
+        let mut successor = loop {
+            tokio::select! {
+                started = &mut starting => break started?,
+                Some(requested) = self.requests.recv() => match requested {
+                    Requested::Status(answer) => drop(answer.send(self.status(false))),
+                    Requested::Upgrade { answer, .. } => {
+                        let problems = vec!["another upgrade is under way".to_owned()];
+                        drop(answer.send(Upgrade::Failed { problems }));
+                    }
+                    reload @ Requested::Reload { .. } => self.deferred.push_back(reload),
+                },
+            }
+        };
+        self.hand_over(&successor.ready.kept).await;
+        if let Err(problems) = successor.commit().await {
+            drop(successor);
+            self.resume();
+            return Err(problems);
+        }
+        Ok(successor)
+    }
+
+    /// What there is to give, in the order in which it is counted.
+    fn offer(&self) -> std::io::Result<(Offer, Vec<(Gift, OwnedFd)>)> {
+        let places = self.listeners.places().chain(self.admin.places());
+        let mut gifts = places
+            .map(|place| {
+                let listener = place.listener.to_string();
+                let (address, with_ipv4) = (place.address.to_string(), place.with_ipv4);
+                let gift = Gift::Socket { listener, address, with_ipv4 };
+                Ok((gift, place.bound.as_fd().try_clone_to_owned()?))
+            })
+            .collect::<std::io::Result<Vec<_>>>()?;
+        if let Some(state) = &self.state {
+            gifts.push((Gift::Commands, state.socket.as_fd().try_clone_to_owned()?));
+            gifts.push((Gift::Lock, state.lock.as_fd().try_clone_to_owned()?));
+        }
+        let offer = Offer {
+            version: VERSION,
+            process: std::process::id(),
+            state_dir: self.state_dir.clone(),
+            gifts: gifts.len(),
+            inherited: self.retained.bequeath(self.runtime.load().generation),
+        };
+        Ok((offer, gifts))
+    }
+
+    /// Accepts no more on the sockets that the next process uses, by their places in the offer.
+    async fn hand_over(&mut self, kept: &[usize]) {
+        let places = self.listeners.places().chain(self.admin.places());
+        let sockets: Vec<_> = places.map(|place| place.bound.clone()).collect();
+        let used = |(place, _): &(usize, Arc<_>)| kept.contains(place);
+        let kept_state = kept.contains(&sockets.len());
+        let used: Vec<_> = sockets.into_iter().enumerate().filter(used).map(|(_, b)| b).collect();
+        self.listeners.hand_over(&used).await;
+        self.admin.hand_over(&used).await;
+        if let Some(state) = self.state.as_ref().filter(|_| kept_state) {
+            self.admin.hand_over_commands(state).await;
+        }
+    }
+
+    /// Accepts again: the next process is gone.
+    fn resume(&mut self) {
+        self.listeners.resume();
+        self.admin.resume(self.state.as_ref());
+    }
+
+    /// Stands by for as long as the next process may need it. Returns whether it has settled; if
+    /// not, it died, and this process serves again.
+    pub(super) async fn stand_by(&mut self, successor: Successor) -> bool {
+        let process = successor.process();
+        let settled = successor.settled();
+        tokio::pin!(settled);
+        let problems = loop {
+            tokio::select! {
+                settled = &mut settled => match settled {
+                    Ok(()) => return true,
+                    Err(problems) => break problems,
+                },
+                Some(requested) = self.requests.recv() => self.tell(requested),
+            }
+        };
+        self.resume();
+        self.retained.reloads.taken_back();
+        for problem in problems {
+            tracing::error!(
+                process,
+                "the process that took over is gone, so this one serves again: {problem}"
+            );
+        }
+        false
+    }
+}
+
+/// The binary that this process was started with, by the name that was typed: what lies there when
+/// it is started again may be newer.
+pub(super) fn binary() -> PathBuf {
+    let typed = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let found = if typed.components().count() > 1 {
+        std::path::absolute(&typed).ok()
+    } else {
+        let path = crate::config::env::variable("PATH").unwrap_or_default();
+        let places: Vec<_> = std::env::split_paths(&path).map(|place| place.join(&typed)).collect();
+        places.into_iter().find(|place| place.is_file())
+    };
+    let own = || std::env::current_exe().ok();
+    found
+        .filter(|place: &PathBuf| place.exists())
+        .or_else(own)
+        .unwrap_or_else(|| Path::new("falconer").into())
+}
