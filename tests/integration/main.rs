@@ -30,4 +30,5 @@ mod reload;
 mod routes;
 mod seeing;
 mod support;
+mod upgrade;
 mod upstreams;

@@ -2,13 +2,14 @@
 
 use super::certs::Certificate;
 use super::wire::Stream;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 use std::io;
 use std::sync::Arc;
@@ -27,12 +28,32 @@ pub struct Tls {
     pub certificate: Option<Certificate>,
     /// The versions offered; none means all.
     pub versions: Vec<&'static SupportedProtocolVersion>,
+    /// What several connections share that may resume each other's sessions, by
+    /// [`Tls::remembering`].
+    pub shared: Option<Arc<ClientConfig>>,
 }
 
 impl Default for Tls {
     fn default() -> Self {
         let name = Some("localhost".to_owned());
-        Self { name, alpn: vec![], authority: None, certificate: None, versions: vec![] }
+        Self {
+            name,
+            alpn: vec![],
+            authority: None,
+            certificate: None,
+            versions: vec![],
+            sessions: None,
+        }
+    }
+}
+
+impl Tls {
+    /// The same for several connections, which resume sessions.
+    pub fn remembering(mut self) -> Self {
+        let mut config = client_config(&self);
+        config.resumption = Resumption::in_memory_sessions(8);
+        self.shared = Some(Arc::new(config));
+        self
     }
 }
 
@@ -45,6 +66,8 @@ pub struct Agreed {
     pub alpn: Option<String>,
     /// The version of TLS.
     pub version: rustls::ProtocolVersion,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
 }
 
 /// A handshake of a client.
@@ -52,12 +75,14 @@ pub async fn connect(tls: &Tls, io: Stream) -> io::Result<(Stream, Agreed)> {
     // rustls wants some name; an address is never sent as SNI.
     let name = tls.name.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::new(client_config(tls))).connect(name, io).await?;
+    let config = tls.shared.clone().unwrap_or_else(|| Arc::new(client_config(tls)));
+    let stream = TlsConnector::from(config).connect(name, io).await?;
     let session = stream.get_ref().1;
     let agreed = Agreed {
         chain: session.peer_certificates().unwrap_or_default().to_vec(),
         alpn: session.alpn_protocol().map(super::wire::text),
         version: session.protocol_version().ok_or(io::ErrorKind::InvalidData)?,
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
     };
     Ok((Box::new(stream), agreed))
 }
@@ -134,6 +159,7 @@ fn client_config(tls: &Tls) -> ClientConfig {
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = wire_names(&tls.alpn);
+    config.resumption = Resumption::disabled();
     config
 }
 

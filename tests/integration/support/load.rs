@@ -1,0 +1,167 @@
+//! Clients that ask and ask, and fail the test when anything goes wrong.
+
+use super::client::Client;
+use super::reply::Feed;
+use super::within;
+use futures::future::join_all;
+use futures::{SinkExt, StreamExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+
+/// How often something comes on a stream.
+const PACE: Duration = Duration::from_millis(50);
+
+/// What the origin answers to `GET /app`.
+pub const ANSWER: &str = "hello";
+
+/// Constant load: each client asks for `/app` as soon as it has its answer.
+pub struct Load {
+    seen: Arc<Seen>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    stop: AtomicBool,
+    /// Answers.
+    answers: AtomicUsize,
+    /// How often a server wanted a connection to end.
+    farewells: AtomicUsize,
+}
+
+impl Load {
+    /// Asks by HTTP/1 with keep-alive and without, and by HTTP/2, of each of these clients.
+    pub fn of(clients: &[Client]) -> Self {
+        let mut load = Self { seen: Arc::default(), tasks: Vec::new() };
+        for client in clients {
+            load.tasks.push(tokio::spawn(h1(client.clone(), true, load.seen.clone())));
+            load.tasks.push(tokio::spawn(h1(client.clone(), false, load.seen.clone())));
+            load.tasks.push(tokio::spawn(h2(client.clone().h2(), load.seen.clone())));
+        }
+        load
+    }
+
+    /// Asks besides on a new connection for each request.
+    pub fn and_without_keep_alive(mut self, client: &Client) -> Self {
+        self.tasks.push(tokio::spawn(h1(client.clone(), false, self.seen.clone())));
+        self
+    }
+
+    /// Keeps a stream of events open, to which the test's origin sends what is fed here.
+    pub fn and_events(mut self, client: &Client, path: &str, feed: &Feed) -> Self {
+        let events = events(client.clone(), path.to_owned(), feed.clone(), self.seen.clone());
+        self.tasks.push(tokio::spawn(events));
+        self
+    }
+
+    /// Keeps WebSockets open on `/ws`, and gets their echoes.
+    pub fn and_websockets(mut self, client: &Client, count: usize) -> Self {
+        for _ in 0..count {
+            self.tasks.push(tokio::spawn(websocket(client.clone(), self.seen.clone())));
+        }
+        self
+    }
+
+    /// Waits until so many more answers have come.
+    pub async fn goes_on(&self, answers: usize) {
+        let before = self.seen.answers.load(Ordering::Relaxed);
+        let is_alive = || self.tasks.iter().all(|task| !task.is_finished());
+        while self.seen.answers.load(Ordering::Relaxed) < before + answers && is_alive() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends it; nobody may have noticed anything. Gives the answers, and how often a connection
+    /// was to end.
+    pub async fn end(self) -> (usize, usize) {
+        self.seen.stop.store(true, Ordering::Relaxed);
+        for task in join_all(self.tasks).await {
+            task.expect("a client that noticed nothing");
+        }
+        (self.seen.answers.load(Ordering::Relaxed), self.seen.farewells.load(Ordering::Relaxed))
+    }
+}
+
+impl Seen {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn farewell(&self) {
+        self.farewells.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn h1(client: Client, keeps: bool, seen: Arc<Seen>) {
+    let mut raw = client.raw().await;
+    let close = if keeps { "" } else { "Connection: close\r\n" };
+    while seen.goes_on() {
+        raw.write(format!("GET /app HTTP/1.1\r\nHost: a\r\n{close}\r\n")).await;
+        let response = raw.response().await;
+        assert_eq!((response.status, response.text().as_str()), (200, ANSWER), "{response:?}");
+        seen.answered();
+        let is_last = response.header("connection") == Some("close");
+        assert!(keeps || is_last, "{response:?}");
+        if keeps && is_last {
+            seen.farewell();
+        }
+        if is_last {
+            raw = client.raw().await;
+        }
+    }
+}
+
+async fn h2(client: Client, seen: Arc<Seen>) {
+    let mut h2 = client.open_h2().await;
+    while seen.goes_on() {
+        let request = http::Request::get("http://localhost/app").body(()).unwrap();
+        match h2.try_begin(request, true).await {
+            Ok(mut exchange) => {
+                assert_eq!(exchange.response().await, ANSWER);
+                seen.answered();
+            }
+            // It takes no more streams: nothing was sent.
+            Err(error) => {
+                assert!(
+                    error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR),
+                    "{error}"
+                );
+                seen.farewell();
+                h2 = client.open_h2().await;
+            }
+        }
+    }
+}
+
+async fn websocket(client: Client, seen: Arc<Seen>) {
+    let mut socket = client.websocket("/ws", &[]).await.expect("a WebSocket");
+    let mut pace = tokio::time::interval(PACE);
+    for number in 0.. {
+        let text = Message::text(format!("message {number}"));
+        within("a message to be sent", socket.send(text.clone())).await.expect("an open WebSocket");
+        let echo = within("an echo", socket.next()).await.expect("an open WebSocket");
+        assert_eq!(echo.expect("an echo"), text);
+        if !seen.goes_on() {
+            return;
+        }
+        pace.tick().await;
+    }
+}
+
+async fn events(client: Client, path: String, feed: Feed, seen: Arc<Seen>) {
+    let mut flow = client.request("GET", &path).open().await;
+    assert_eq!(flow.head().await.status, 200);
+    let mut pace = tokio::time::interval(PACE);
+    while seen.goes_on() {
+        feed.send("data: tick\n\n");
+        assert_eq!(flow.bytes(12).await, b"data: tick\n\n");
+        pace.tick().await;
+    }
+}

@@ -1,0 +1,139 @@
+//! New processes that cannot take the place: the old one goes on as if nothing had been.
+
+use crate::support::{Certificate, Edge, edge};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+const DOCUMENT: &str = "
+    listeners: {web: {address: \"127.0.0.1:0\"}, socket: {address: \"unix:web.sock\"}}
+    routes: [{reply: {status: 200, body: hello}}]
+    ";
+
+/// A program that an edge is told to start instead of itself.
+fn program(edge: &Edge, text: &str) -> String {
+    let path = edge.file("program");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The upgrade fails and says why, and the process that was there serves as before.
+async fn fails(edge: &Edge, arguments: &[&str], why: &str) {
+    let ended = edge.command(&[&["upgrade"], arguments].concat()).await;
+    assert_eq!(ended.code, 1, "{arguments:?}: {}", ended.said);
+    assert!(ended.complained.contains(why), "{arguments:?}: {}", ended.complained);
+    let last = ended.complained.lines().last().unwrap();
+    assert_eq!(last, "falconer: not upgraded; the process that was there goes on");
+    assert_eq!(ended.said, "");
+    for listener in ["web", "socket"] {
+        assert_eq!(edge.client(listener).get("/").await, "hello", "{arguments:?}");
+    }
+    let status = edge.command(&["status"]).await;
+    assert!(
+        status.said.contains(&format!("process {}: up", edge.process().id())),
+        "{}",
+        status.said
+    );
+    edge.metric_becomes("falconer_runtime_generation", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_edge_changes_nothing() {
+    let edge = edge(DOCUMENT).start().await;
+    let cannot = program(&edge, "");
+    fs::set_permissions(&cannot, fs::Permissions::from_mode(0o644)).unwrap();
+    fails(&edge, &[&cannot], "cannot be started: Permission denied").await;
+    fails(&edge, &["/bin/false"], "exited with code 1").await;
+    // It ends without a word, as a falconer would that crashes.
+    let crashes = program(&edge, "#!/bin/sh\nkill -SEGV $$\n");
+    fails(&edge, &[&crashes], "was ended by signal 11").await;
+    // It hangs, and hears nothing.
+    let hangs = program(&edge, "#!/bin/sh\nexec sleep 600\n");
+    fails(&edge, &["--timeout", "1s", &hangs], "did not serve within 1s").await;
+    // It closes the channel and goes on.
+    let leaves = program(&edge, "#!/bin/sh\nexec sleep 600 <&-\n");
+    fails(&edge, &["--timeout", "20s", &leaves], "takes no part in the handover").await;
+    // It speaks, but not this language.
+    let babbles = program(&edge, "#!/bin/sh\necho hello >&0\nexec sleep 600\n");
+    fails(&edge, &[&babbles], "is not understood").await;
+    edge.metric_becomes("falconer_runtime_upgrades_failed_total{outcome=\"failed\"}", 6.0).await;
+    for process in edge.started() {
+        edge.gone(process).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_before_anything_is_done() {
+    let edge = edge(DOCUMENT).start().await;
+    let ended = edge.command(&["upgrade", "nowhere/falconer"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.complained.contains("there is no file `"), "{}", ended.complained);
+    assert!(edge.started().is_empty());
+}
+
+#[tokio::test]
+async fn a_document_with_problems_is_told_as_a_reload_tells_it() {
+    let edge = edge(DOCUMENT).start().await;
+    edge.rewrite(&DOCUMENT.replace("reply", "repli"));
+    fails(&edge, &[], "falconer.yaml:").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    edge.rewrite(&DOCUMENT.replace("127.0.0.1:0", &address));
+    fails(&edge, &[], &format!("listener `web` cannot bind {address}")).await;
+    edge.rewrite(&format!("{DOCUMENT}\n    access_log: {{path: /nowhere/at/all.log}}\n"));
+    fails(&edge, &[], "the access log cannot be opened").await;
+    // Nothing of this has harmed what another process would need.
+    edge.rewrite(DOCUMENT);
+    assert_eq!(edge.command(&["upgrade"]).await.code, 0);
+    assert_eq!(edge.client("socket").get("/").await, "hello");
+}
+
+#[tokio::test]
+async fn another_version_of_the_handover_is_refused_by_both() {
+    let mut edge = edge(DOCUMENT).start().await;
+    // An edge of the future tells that it cannot: this much is the same in every version.
+    let future = program(
+        &edge,
+        "#!/usr/bin/env python3\n\
+         import socket, json\n\
+         s = socket.socket(fileno=0)\n\
+         assert json.loads(s.recv(1 << 17))['version'] == 1\n\
+         s.send(json.dumps({'says': 'refused', 'problems': ['it hands over by version 7']}).encode())\n",
+    );
+    fails(&edge, &[&future], "it hands over by version 7").await;
+    // And an edge of the past offers what this binary does not know.
+    let past = format!(
+        "#!/usr/bin/env python3\n\
+         import socket, subprocess, json, sys, os\n\
+         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n\
+         child = subprocess.Popen([{binary:?}] + sys.argv[1:], stdin=theirs)\n\
+         theirs.close()\n\
+         ours.send(b'{{\"says\": \"offer\", \"version\": 0, \"sockets\": 3}}')\n\
+         answer = json.loads(ours.recv(1 << 17))\n\
+         assert child.wait() == 1\n\
+         socket.socket(fileno=0).send(json.dumps(answer).encode())\n",
+        binary = env!("CARGO_BIN_EXE_falconer"),
+    );
+    let past = program(&edge, &past);
+    fails(&edge, &[&past], "the edge that runs hands over by version 0, and this binary by 1")
+        .await;
+    edge.upgrade().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_missing_keeps_the_old_process() {
+    let site = Certificate::self_signed(&["localhost"]);
+    let document = "
+        listeners:
+          web: {address: \"127.0.0.1:0\"}
+          socket: {address: \"unix:web.sock\"}
+          secure: {address: \"127.0.0.1:0\", tls: {certificates: [site]}}
+        certificates: {site: {chain: site.pem, key: site.key}}
+        routes: [{reply: {status: 200, body: hello}}]
+        ";
+    let edge = edge(document).file("site.pem", &site.chain).file("site.key", &site.key);
+    let edge = edge.start().await;
+    fs::remove_file(edge.file("site.key")).unwrap();
+    fails(&edge, &[], "site.key").await;
+    assert_eq!(edge.client("secure").tls().get("/").await, "hello");
+}

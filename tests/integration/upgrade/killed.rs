@@ -1,0 +1,116 @@
+//! One of the two is killed: the other one serves.
+
+use crate::support::{Edge, Reply, Signal, edge, eventually, origin};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+const DOCUMENT: &str = "
+    listeners: {web: {address: \"127.0.0.1:0\"}, socket: {address: \"unix:web.sock\"}}
+    routes: [{reply: {status: 200, body: hello}}]
+    ";
+
+/// A falconer that begins only when there is a file `go`.
+fn late(edge: &Edge) -> String {
+    let path = edge.file("late");
+    let (go, binary) = (edge.file("go"), env!("CARGO_BIN_EXE_falconer"));
+    let text =
+        format!("#!/bin/sh\nwhile [ ! -e {go:?} ]; do sleep 0.02; done\nexec {binary:?} \"$@\"\n");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn end(process: i32) {
+    kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
+}
+
+async fn serves(edge: &Edge) {
+    for listener in ["web", "socket"] {
+        assert_eq!(edge.client(listener).get("/").await, "hello", "{listener}");
+    }
+    assert_eq!(edge.client("admin").get("/readyz").await.status, 200);
+}
+
+async fn started(edge: &Edge) -> i32 {
+    eventually("a process", async || edge.started().first().copied()).await
+}
+
+#[tokio::test]
+async fn the_old_one_in_the_middle_of_the_handover() {
+    let mut edge = edge(DOCUMENT).start().await;
+    let late = late(&edge);
+    let arguments = ["upgrade", &late];
+    let upgrading = edge.command(&arguments);
+    let killing = async {
+        let new = started(&edge).await;
+        edge.signal(Signal::SIGKILL);
+        new
+    };
+    let (ended, new) = tokio::join!(upgrading, killing);
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    assert!(ended.complained.contains("ended before it had answered"), "{}", ended.complained);
+    edge.wait_exit().await;
+    fs::write(edge.file("go"), "").unwrap();
+    // The sockets were on their way, and connections wait in their queues meanwhile.
+    serves(&edge).await;
+    let status = edge.command(&["status"]).await;
+    assert!(status.said.contains(&format!("process {new}: up")), "{}", status.said);
+    // It is an edge like any other.
+    edge.upgrade().await;
+    edge.gone(new).await;
+    serves(&edge).await;
+}
+
+#[tokio::test]
+async fn the_new_one_before_it_is_ready() {
+    let mut edge = edge(DOCUMENT).start().await;
+    let late = late(&edge);
+    let arguments = ["upgrade", &late];
+    let upgrading = edge.command(&arguments);
+    let killing = async { end(started(&edge).await) };
+    let (ended, ()) = tokio::join!(upgrading, killing);
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    assert!(ended.complained.contains("was ended by signal 9"), "{}", ended.complained);
+    serves(&edge).await;
+    edge.upgrade().await;
+    serves(&edge).await;
+}
+
+#[tokio::test]
+async fn the_new_one_right_after_it_took_over() {
+    let app = origin().answer("/ws", Reply::websocket()).reply("/", "hello").start().await;
+    let document = "
+        listeners: {web: {address: \"127.0.0.1:0\"}, socket: {address: \"unix:web.sock\"}}
+        upstreams: {app: {endpoints: [$app]}}
+        ";
+    let mut edge = edge(document).with("app", &app).start().await;
+    let old = edge.process().id();
+    let _stays = edge.client("web").websocket("/ws", &[]).await.unwrap();
+    for round in 1..=2 {
+        end(edge.upgrade().await);
+        edge.stderr().line("so this one serves again").await;
+        serves(&edge).await;
+        let status = edge.command(&["status"]).await;
+        assert!(status.said.contains(&format!("process {old}: up")), "{}", status.said);
+        let taken_back = "falconer_runtime_upgrades_failed_total{outcome=\"taken_back\"}";
+        edge.metric_becomes(taken_back, f64::from(round)).await;
+        edge.metric_becomes("falconer_runtime_generation", 1.0).await;
+    }
+    edge.upgrade().await;
+    serves(&edge).await;
+}
+
+#[tokio::test]
+async fn the_old_one_right_after_the_new_one_took_over() {
+    let mut edge = edge(DOCUMENT).start().await;
+    edge.upgrade().await;
+    edge.signal(Signal::SIGKILL);
+    edge.wait_exit().await;
+    serves(&edge).await;
+    let new = edge.upgrade().await;
+    serves(&edge).await;
+    let status = edge.command(&["status"]).await;
+    assert!(status.said.contains(&format!("process {new}: up")), "{}", status.said);
+}
