@@ -1,7 +1,7 @@
 # The one entry point: people and CI call the same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench chaos
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -11,6 +11,9 @@ run: ## Build the release and start it with conf/falconer.yaml before two sample
 
 test: ## Install what is missing, build, and run every test
 	@scripts/test
+
+chaos: ## The tests that take minutes: reloads and upgrades under full load, in large numbers
+	@scripts/chaos
 
 check: ## Formatting, clippy, documentation and dependency bans, warnings denied
 	@scripts/check

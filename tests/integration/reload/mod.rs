@@ -1,6 +1,7 @@
 //! Reload: a changed document takes effect in the running process, and nothing else is touched.
 
 mod listeners;
+mod many;
 mod outcomes;
 mod status;
 mod streams;

@@ -197,6 +197,7 @@ impl Troubled {
         loop {
             pace.tick().await;
             self.edge.signal(Signal::SIGHUP);
+            self.edge.command(&["upgrade", "/bin/false"]).await;
             for path in ["/app/x", "/app/last", "/gone", "/none"] {
                 self.edge.get(path).await;
             }

@@ -42,7 +42,7 @@ impl Default for Tls {
             authority: None,
             certificate: None,
             versions: vec![],
-            sessions: None,
+            shared: None,
         }
     }
 }

@@ -137,3 +137,16 @@ async fn a_certificate_that_is_missing_keeps_the_old_process() {
     fails(&edge, &[], "site.key").await;
     assert_eq!(edge.client("secure").tls().get("/").await, "hello");
 }
+
+#[tokio::test]
+async fn process_1_of_a_container_refuses_and_says_what_to_do() {
+    let edge = edge(DOCUMENT).under(&["unshare", "--pid", "--fork", "--kill-child"]);
+    let edge = edge.start().await;
+    let ended = edge.command(&["upgrade"]).await;
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    for words in ["process 1 of its container", "start another container", "shutdown_delay"] {
+        assert!(ended.complained.contains(words), "{words}: {}", ended.complained);
+    }
+    assert!(edge.started().is_empty());
+    assert_eq!(edge.get("/").await, "hello");
+}
