@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::reply::Feed;
+use super::response::Broken;
 use super::within;
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
@@ -10,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
+
+/// How the reason NO_ERROR of HTTP/2 reads.
+const NO_ERROR: &str = "not a result of an error";
 
 /// How often something comes on a stream.
 const PACE: Duration = Duration::from_millis(50);
@@ -123,20 +127,22 @@ async fn h2(client: Client, seen: Arc<Seen>) {
     while seen.goes_on() {
         let request = http::Request::get("http://localhost/app").body(()).unwrap();
         match h2.try_begin(request, true).await {
-            Ok(mut exchange) => {
-                assert_eq!(exchange.response().await, ANSWER);
-                seen.answered();
-            }
+            Ok(mut exchange) => match exchange.try_response().await {
+                Ok(response) => {
+                    assert_eq!(response, ANSWER);
+                    seen.answered();
+                    continue;
+                }
+                // Above the last stream of GOAWAY: it was not looked at, and goes elsewhere (RFC
+                // 9113, 6.8). The test counts what the origin got.
+                Err(Broken::BeforeHead(why)) if why.contains(NO_ERROR) => {}
+                Err(broken) => panic!("an answer: {broken:?}"),
+            },
             // It takes no more streams: nothing was sent.
-            Err(error) => {
-                assert!(
-                    error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR),
-                    "{error}"
-                );
-                seen.farewell();
-                h2 = client.open_h2().await;
-            }
+            Err(error) => assert!(error.is_go_away() && error.to_string().contains(NO_ERROR)),
         }
+        seen.farewell();
+        h2 = client.open_h2().await;
     }
 }
 

@@ -55,5 +55,7 @@ async fn nobody_notices(upgrades: usize, websockets: usize, streams: usize) {
     }
     let (answers, farewells) = load.end().await;
     println!("{answers} answers, {farewells} connections said farewell, {upgrades} upgrades");
+    let asked = app.requests().iter().filter(|request| request.target.ends_with("/app")).count();
+    assert_eq!(asked, answers, "nothing was asked twice");
     edge.metric_becomes("falconer_runtime_generation", upgrades as f64 + 1.0).await;
 }
