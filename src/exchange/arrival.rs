@@ -27,6 +27,8 @@ pub struct Arrival {
     entered: AtomicBool,
     /// Whether a response broke off, so that the connection must not end like a complete one.
     broken: AtomicBool,
+    /// Whether a stream ended so that its client sees why.
+    parted: AtomicBool,
     /// Whether a response was given to the client whole.
     answered: AtomicBool,
 }
@@ -41,6 +43,7 @@ impl Arrival {
             drain,
             entered: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            parted: AtomicBool::new(false),
             answered: AtomicBool::new(false),
         })
     }
@@ -73,6 +76,16 @@ impl Arrival {
     /// Whether the stream's response is whole.
     pub fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Says that a stream ended so that its client sees why.
+    pub fn parts(&self) {
+        self.parted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a stream ended so that its client sees why.
+    pub fn has_parted(&self) -> bool {
+        self.parted.load(Ordering::Relaxed)
     }
 
     /// Says that a response broke off half-way.

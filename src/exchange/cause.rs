@@ -55,13 +55,15 @@ pub enum Cause {
     ClientClosed,
     /// The client took its response too slowly, or not at all.
     ClientTooSlow,
+    /// Its route, its endpoint or its listener is gone, and its time was over.
+    DrainOver,
     /// Our own fault.
     Internal,
 }
 
 impl Cause {
     /// Every cause, for metrics and tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::UriTooLong,
@@ -87,6 +89,7 @@ impl Cause {
         Self::UpstreamInvalidResponse,
         Self::ClientClosed,
         Self::ClientTooSlow,
+        Self::DrainOver,
         Self::Internal,
     ];
 
@@ -138,6 +141,7 @@ impl Cause {
             Self::UpstreamInvalidResponse => ("upstream_invalid_response", 502, "The service gave an invalid answer."),
             Self::ClientClosed => ("client_closed", 499, "The client left."),
             Self::ClientTooSlow => ("client_too_slow", 408, "The response was taken too slowly."),
+            Self::DrainOver => ("drain_over", 503, "The service has changed; ask again."),
             Self::Internal => ("internal", 500, "Something went wrong here."),
         }
     }

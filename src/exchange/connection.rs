@@ -1,6 +1,6 @@
 //! Facts of a downstream connection, and of the listener it came in by.
 
-use super::ClientAddress;
+use super::{ClientAddress, Ending};
 use crate::net::{CidrSet, Via};
 use pingora::protocols::tls::SslDigest;
 use std::net::SocketAddr;
@@ -54,6 +54,8 @@ pub struct Connection {
     pub local: Option<SocketAddr>,
     /// What the TLS handshake agreed on; `None` in clear text, where no room is kept for it.
     pub tls: Option<Box<Tls>>,
+    /// Until when its streams go on.
+    pub ending: Arc<Ending>,
 }
 
 impl Connection {
@@ -63,8 +65,9 @@ impl Connection {
         peer: Option<SocketAddr>,
         local: Option<SocketAddr>,
         tls: Option<Tls>,
+        ending: Arc<Ending>,
     ) -> Self {
-        Self { entrance, peer, local, tls: tls.map(Box::new) }
+        Self { entrance, peer, local, tls: tls.map(Box::new), ending }
     }
 
     /// The scheme of requests on it.

@@ -6,8 +6,10 @@
 //! it is polled, and fails then.
 
 use super::Arrival;
+use super::ending::{Footing, Lasting, Manner};
 use super::pace::{Excuse, Pace, Way};
 use nix::time::{ClockId, clock_gettime};
+use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -17,6 +19,8 @@ use tokio::time::Sleep;
 const NEVER: u64 = u64::MAX;
 /// How long after its time an exchange is taken for one that nobody looks after.
 const UNNOTICED: Duration = Duration::from_secs(1);
+/// How long an exchange that may last asks nobody when it is to end.
+const SHORT: u64 = 1_000;
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +60,17 @@ pub enum Overdue {
     Silent(Phase),
     /// Its client is too slow.
     Slow(Way),
+    /// What it stands on is gone, and its time is over.
+    Ended,
 }
 
 /// In the number of an [`Overdue`], that it is [`Overdue::Slow`].
 const SLOW: u8 = 0x10;
+/// The number of [`Overdue::Ended`].
+const ENDED: u8 = 0x20;
 
-/// The phase of an exchange, its longest silence, the last activity, and the pace of its client.
+/// The phase of an exchange, its longest silence, the last activity, the pace of its client, and the
+/// end of a stream.
 #[derive(Debug)]
 pub struct Watch {
     phase: AtomicU8,
@@ -72,6 +81,11 @@ pub struct Watch {
     /// Milliseconds.
     silence: AtomicU64,
     pace: Pace,
+    /// The [`Manner`] of a stream, 0 for what is none.
+    manner: AtomicU8,
+    /// When a stream ends; as long as there is a footing, when to look whether it is still there.
+    ends: AtomicU64,
+    footing: Mutex<Option<Footing>>,
 }
 
 impl Default for Watch {
@@ -82,6 +96,9 @@ impl Default for Watch {
             last: AtomicU64::new(0),
             silence: AtomicU64::new(NEVER),
             pace: Pace::default(),
+            manner: AtomicU8::new(0),
+            ends: AtomicU64::new(NEVER),
+            footing: Mutex::default(),
         }
     }
 }
@@ -126,6 +143,28 @@ impl Watch {
     pub fn reset(&self) {
         self.set(Phase::Idle, None);
         self.overdue.store(0, Ordering::Relaxed);
+        self.manner.store(0, Ordering::Relaxed);
+        self.ends.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The exchange is a stream: it may last, though not when what it stands on is gone.
+    pub fn lasts(&self, manner: Manner, footing: Footing) {
+        *self.footing.lock() = Some(footing);
+        self.manner.store(manner as u8, Ordering::Relaxed);
+        // A tunnel is hardly ever short.
+        let short = if manner == Manner::Close { 0 } else { SHORT };
+        self.ends.store(now().saturating_add(short), Ordering::Relaxed);
+    }
+
+    /// How the stream can end; `None` if the exchange is none.
+    pub fn manner(&self) -> Option<Manner> {
+        Manner::from_u8(self.manner.load(Ordering::Relaxed))
+    }
+
+    /// Leaves an exchange that has [`Overdue::Ended`] so much time to say so.
+    pub fn parts(&self, patience: Duration) {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(NEVER);
+        self.ends.store(now().saturating_add(patience), Ordering::Relaxed);
     }
 
     /// Enters a phase that may be silent for so long; `None` is for ever.
@@ -152,6 +191,7 @@ impl Watch {
     pub fn overdue(&self) -> Option<Overdue> {
         match self.overdue.load(Ordering::Relaxed) {
             0 => None,
+            ENDED => Some(Overdue::Ended),
             slow if slow == SLOW | Way::Upload as u8 => Some(Overdue::Slow(Way::Upload)),
             slow if slow & SLOW != 0 => Some(Overdue::Slow(Way::Download)),
             phase => Some(Overdue::Silent(Phase::from_u8(phase))),
@@ -159,6 +199,10 @@ impl Watch {
     }
 
     fn due(&self) -> u64 {
+        self.ends.load(Ordering::Relaxed).min(self.fails_at())
+    }
+
+    fn fails_at(&self) -> u64 {
         self.silent_at().min(self.pace.due())
     }
 
@@ -178,9 +222,20 @@ impl Watch {
         is_news
     }
 
+    /// What to listen to from here on, if it is time for that and for nothing else.
+    fn look(&self) -> Option<Footing> {
+        let is_time = self.ends.load(Ordering::Relaxed) < self.fails_at();
+        let footing = if is_time { self.footing.lock().take() } else { None };
+        if footing.is_some() {
+            self.ends.store(NEVER, Ordering::Relaxed);
+        }
+        footing
+    }
+
     fn expire(&self) {
         let phase = self.phase.load(Ordering::Relaxed);
         let overdue = match self.pace.way() {
+            _ if self.ends.load(Ordering::Relaxed) < self.fails_at() => ENDED,
             Some(way) if self.pace.due() <= self.silent_at() => SLOW | way as u8,
             // What is silent is the client, and not the endpoint.
             Some(way @ Way::Download) if self.phase() != Phase::Tunnel => SLOW | way as u8,
@@ -189,6 +244,7 @@ impl Watch {
         self.overdue.store(overdue, Ordering::Relaxed);
         // From here on the exchange only writes its failure; that must not be cut short.
         self.silence.store(NEVER, Ordering::Relaxed);
+        self.ends.store(NEVER, Ordering::Relaxed);
         self.pace.forgive();
     }
 }
@@ -202,14 +258,15 @@ pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     /// When the sleep ends, in milliseconds of [`now`].
     until: u64,
+    /// Of a stream that has lasted.
+    lasting: Option<Box<Lasting>>,
 }
 
 impl Timer {
     /// Ready when the watch is overdue.
     pub fn poll(&mut self, watch: &Watch, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_until(cx, || watch.due()));
-        watch.expire();
-        Poll::Ready(())
+        ready!(self.poll_due(watch, cx));
+        self.expire(watch)
     }
 
     /// The same for a response that passes a buffer: `taken` looks how much of it the client took.
@@ -220,12 +277,16 @@ impl Timer {
         taken: impl Fn() -> u64,
     ) -> Poll<()> {
         loop {
-            ready!(self.poll_until(cx, || watch.due()));
+            ready!(self.poll_due(watch, cx));
             if !watch.learns(&taken) {
-                watch.expire();
-                return Poll::Ready(());
+                return self.expire(watch);
             }
         }
+    }
+
+    /// Begins with another exchange.
+    pub fn begin(&mut self) {
+        self.lasting = None;
     }
 
     /// Ready when the watch of an exchange has been overdue for a while and nobody asked it; with
@@ -238,6 +299,28 @@ impl Timer {
         ready!(self.poll_until(cx, || watch.silent_at().saturating_add(grace)));
         watch.expire();
         Poll::Ready(watch.phase())
+    }
+
+    fn expire(&mut self, watch: &Watch) -> Poll<()> {
+        self.lasting = None;
+        watch.expire();
+        Poll::Ready(())
+    }
+
+    fn poll_due(&mut self, watch: &Watch, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.lasting {
+                Some(lasting) if watch.manner().is_some() => {
+                    watch.ends.fetch_min(lasting.poll(cx), Ordering::Relaxed);
+                }
+                _ => self.lasting = None,
+            }
+            ready!(self.poll_until(cx, || watch.due()));
+            match watch.look() {
+                Some(footing) => self.lasting = Some(Lasting::new(footing)),
+                None => return Poll::Ready(()),
+            }
+        }
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, due: impl Fn() -> u64) -> Poll<()> {
@@ -274,7 +357,7 @@ impl Timer {
 
 /// Milliseconds since the machine started, by the coarse clock: an exchange asks often, and the few
 /// milliseconds it lags behind are nothing to a timeout.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     // The clock is there on every Linux; a negative time is not.
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map(Duration::from);
     time.unwrap_or_default().as_millis() as u64
@@ -323,6 +406,37 @@ mod tests {
         watch.set(Phase::Body, Some(Duration::from_millis(20)));
         poll_fn(|cx| timer.poll(&watch, cx)).await;
         assert_eq!(watch.overdue(), Some(Overdue::Silent(Phase::Body)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_overdue_when_what_it_stands_on_is_gone_and_its_time_is_over() {
+        let watch = Watch::default();
+        watch.set(Phase::Tunnel, Some(Duration::from_secs(60)));
+        let footing: Footing = Default::default();
+        watch.lasts(Manner::Close, footing.clone());
+        let (start, mut timer) = (Instant::now(), Timer::default());
+        let first = poll_fn(|cx| Poll::Ready(timer.poll(&watch, cx))).await;
+        assert!(first.is_pending());
+        footing[2].end(Duration::from_millis(200));
+        poll_fn(|cx| timer.poll(&watch, cx)).await;
+        assert!(start.elapsed() >= Duration::from_millis(170), "{:?}", start.elapsed());
+        assert_eq!(watch.overdue(), Some(Overdue::Ended));
+        watch.parts(Duration::from_millis(30));
+        poll_fn(|cx| timer.poll(&watch, cx)).await;
+        assert!(start.elapsed() >= Duration::from_millis(190), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_is_over_before_it_is_looked_at_is_no_stream() {
+        let watch = Watch::default();
+        let footing: Footing = Default::default();
+        footing[0].end(Duration::ZERO);
+        watch.lasts(Manner::Break, footing);
+        let mut timer = Timer::default();
+        let first = poll_fn(|cx| Poll::Ready(timer.poll(&watch, cx))).await;
+        assert!(first.is_pending(), "a short one asks nobody");
+        watch.reset();
+        assert_eq!((watch.manner(), watch.due()), (None, NEVER));
     }
 
     #[test]

@@ -267,7 +267,8 @@ fn facts(session: &rustls::ServerConnection) -> Tls {
 }
 
 fn connection<A>(listener: &Listener<A>, ends: Ends, tls: Option<Tls>) -> Connection {
-    Connection::new(listener.entrance.clone(), ends.peer, ends.local, tls)
+    let (entrance, ending) = (listener.entrance.clone(), listener.drain.ending());
+    Connection::new(entrance, ends.peer, ends.local, tls, ending)
 }
 
 /// The wire of a connection that has these facts.

@@ -1,9 +1,11 @@
 //! How accepting ends: new work is refused, open work is finished.
 
+use crate::exchange::Ending;
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Every exchange asks whether we drain; one channel for all would be a lock shared by all cores.
@@ -16,6 +18,7 @@ pub struct Drain {
     next: AtomicUsize,
     open: AtomicUsize,
     emptied: Notify,
+    ending: Arc<Ending>,
     /// What it is a part of.
     whole: Option<Arc<Self>>,
     parts: Mutex<Vec<Weak<Self>>>,
@@ -32,6 +35,7 @@ impl Default for Drain {
             next: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             emptied: Notify::new(),
+            ending: Arc::default(),
             whole: None,
             parts: Mutex::default(),
         }
@@ -61,6 +65,19 @@ impl Drain {
         for part in self.parts.lock().iter().filter_map(Weak::upgrade) {
             part.begin();
         }
+    }
+
+    /// Ends the streams of its connections in so long.
+    pub fn end(&self, longest: Duration) {
+        self.ending.end(longest);
+        for part in self.parts.lock().iter().filter_map(Weak::upgrade) {
+            part.end(longest);
+        }
+    }
+
+    /// What its streams stand on.
+    pub(super) fn ending(&self) -> Arc<Ending> {
+        self.ending.clone()
     }
 
     fn and_wholes(&self) -> impl Iterator<Item = &Self> {

@@ -101,11 +101,12 @@ impl<A> Listener<A> {
         self.drain.begin();
     }
 
-    /// Drains, because it is gone: what is still open after so long is cut off.
+    /// Drains, because it is gone: streams end in so long, and what is still open then is cut off.
     pub fn remove(&self, longest: Duration) {
         // A second time would be another's removal, and there is none.
         let _ = self.longest.set(longest);
         self.drain.begin();
+        self.drain.end(longest);
     }
 
     pub(super) fn longest(&self) -> Option<Duration> {

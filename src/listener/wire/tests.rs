@@ -1,5 +1,5 @@
 use super::*;
-use crate::exchange::{ClientAddress, Connection, Entrance, Limits};
+use crate::exchange::{ClientAddress, Connection, Ending, Entrance, Footing, Limits, Manner};
 use crate::listener::idle::Table;
 use crate::net::CidrSet;
 use parking_lot::Mutex;
@@ -78,7 +78,7 @@ fn wire(sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
         via: None,
         limits,
     };
-    let connection = Connection::new(Arc::new(entrance), None, None, None);
+    let connection = Connection::new(Arc::new(entrance), None, None, None, Arc::default());
     let drain = tokio::sync::watch::channel(false).1;
     let io = Keeping { kept: Vec::new(), sent: sent.clone() };
     Wire::new(io, Arrival::new(Arc::new(connection), drain), Arc::new(Table::default()).enter(-1))
@@ -114,4 +114,83 @@ async fn a_reply_of_ours_that_moves_is_not_overdue() {
         Poll::Ready(Pin::new(&mut wire).poll_read(cx, &mut ReadBuf::new(&mut buffer)))
     };
     assert!(poll_fn(read).await.is_pending());
+}
+
+/// A wire of a stream in this manner whose time is over as soon as it is looked at.
+fn ending(manner: Manner, sent: &Arc<Mutex<Vec<u8>>>) -> Box<Wire<Keeping>> {
+    let wire = wire(sent);
+    let footing: Footing = std::array::from_fn(|_| Arc::new(Ending::default()));
+    footing[1].end(Duration::ZERO);
+    wire.arrival().watch.set(Phase::Tunnel, None);
+    wire.arrival().watch.lasts(manner, footing);
+    wire
+}
+
+/// What reading gives within a time.
+async fn read(wire: &mut Wire<Keeping>, time: Duration) -> Option<io::Result<usize>> {
+    let mut buffer = [0; 8];
+    tokio::time::timeout(time, wire.read(&mut buffer)).await.ok()
+}
+
+const MOMENT: Duration = Duration::from_millis(200);
+const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+const FRAME: &[u8] = &[0x81, 5, 0x88, 2, 3, 0xf4, 0];
+const CLOSE: &[u8] = &[0x88, 2, 3, 0xf4];
+
+#[tokio::test]
+async fn a_websocket_is_closed_between_two_frames() {
+    for cut in 1..FRAME.len() {
+        let sent = Arc::default();
+        let mut wire = ending(Manner::Close, &sent);
+        wire.write_all(&[SWITCHED, FRAME, &FRAME[..cut]].concat()).await.unwrap();
+        assert!(read(&mut wire, MOMENT).await.is_none());
+        assert_eq!(*sent.lock(), [SWITCHED, FRAME, &FRAME[..cut]].concat());
+        wire.write_all(&[&FRAME[cut..], FRAME, FRAME].concat()).await.unwrap();
+        wire.flush().await.unwrap();
+        assert_eq!(*sent.lock(), [SWITCHED, FRAME, FRAME, CLOSE].concat());
+        assert!(wire.arrival().has_parted());
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_between_two_frames_is_closed_at_once_and_ends_when_nobody_answers() {
+    let sent = Arc::default();
+    let mut wire = ending(Manner::Close, &sent);
+    wire.write_all(&[SWITCHED, FRAME].concat()).await.unwrap();
+    assert!(read(&mut wire, MOMENT).await.is_none());
+    assert_eq!(*sent.lock(), [SWITCHED, FRAME, CLOSE].concat());
+    let ends = [read(&mut wire, 20 * MOMENT).await, read(&mut wire, MOMENT).await];
+    assert!(ends.iter().all(|end| matches!(end, Some(Ok(0)))), "{ends:?}");
+}
+
+#[tokio::test]
+async fn a_websocket_whose_endpoint_has_closed_it_is_not_closed_twice() {
+    let sent = Arc::default();
+    let mut wire = ending(Manner::Close, &sent);
+    let all = [SWITCHED, FRAME, &[0x88, 0]].concat();
+    wire.write_all(&all).await.unwrap();
+    assert!(read(&mut wire, MOMENT).await.is_none());
+    assert_eq!(*sent.lock(), all);
+}
+
+#[tokio::test]
+async fn a_frame_that_does_not_end_ends_the_stream_with_an_error() {
+    let mut wire = ending(Manner::Close, &Arc::default());
+    wire.write_all(&[SWITCHED, &FRAME[..3]].concat()).await.unwrap();
+    let end = read(&mut wire, 20 * MOMENT).await;
+    assert!(matches!(end, Some(Err(_))) && !wire.arrival().has_parted(), "{end:?}");
+}
+
+#[tokio::test]
+async fn events_end_after_a_chunk_as_if_they_were_all() {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    let sent = Arc::default();
+    let mut wire = ending(Manner::Events, &sent);
+    wire.write_all(&[HEAD, b"5\r\nhel"].concat()).await.unwrap();
+    assert!(read(&mut wire, 6 * MOMENT).await.is_none());
+    wire.write_all(b"lo\r\n5\r\nworld\r\n").await.unwrap();
+    assert!(read(&mut wire, MOMENT).await.unwrap().is_err());
+    wire.flush().await.unwrap();
+    assert_eq!(*sent.lock(), [HEAD, b"5\r\nhello\r\n0\r\n\r\n"].concat());
+    assert!(wire.arrival().has_parted());
 }

@@ -8,6 +8,7 @@ use crate::runtime::explain::Request;
 use crate::value::Problem;
 use indexmap::IndexMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 /// A listener, and how a request comes to it.
 pub(super) struct Entrance<'a> {
@@ -49,7 +50,8 @@ impl<'a> Entrance<'a> {
         let sni = || asked.host().map(|(host, _)| host).filter(|host| is_name(host));
         let tls = self.entry.tls.as_ref();
         let tls = tls.map(|_| Tls::new("TLSv1.3", "", sni().map(Into::into)));
-        Connection::new(self.entry.entrance.clone(), peer(local, asked), local, tls)
+        let entrance = self.entry.entrance.clone();
+        Connection::new(entrance, peer(local, asked), local, tls, Arc::default())
     }
 
     /// What is known of the request before it is sent.

@@ -23,7 +23,7 @@ fn connection(peer: Option<&str>, trusted: &str, is_tls: bool) -> Connection {
     };
     let tls = is_tls.then_some(Tls::new("TLSv1.3", "", None));
     let peer: Option<SocketAddr> = peer.map(|peer| peer.parse().unwrap());
-    Connection::new(Arc::new(entrance), peer, None, tls)
+    Connection::new(Arc::new(entrance), peer, None, tls, Arc::default())
 }
 
 fn request(version: Version, fields: &[(&'static str, &'static str)]) -> RequestHeader {
