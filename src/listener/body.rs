@@ -48,7 +48,7 @@ impl Framing {
                 *left -= taken;
                 taken as usize
             }
-            Self::Chunked(chunks) => chunks.walk(bytes),
+            Self::Chunked(chunks) => chunks.walk(bytes, |at| at == Chunks::End),
         }
     }
 
@@ -64,10 +64,18 @@ impl Framing {
 }
 
 impl Chunks {
-    /// Walks to the end of the body or of the bytes; returns how many it passed.
-    fn walk(&mut self, bytes: &[u8]) -> usize {
+    /// Passes one chunk at most; returns how many bytes that were.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
+        let mut has_begun = false;
+        self.walk(bytes, |at| {
+            at == Self::End || std::mem::replace(&mut has_begun, true) && at == Self::Start
+        })
+    }
+
+    /// Walks on until it is somewhere, or to the end of the bytes; returns how many it passed.
+    fn walk(&mut self, bytes: &[u8], mut is_there: impl FnMut(Self) -> bool) -> usize {
         let mut at = 0;
-        while *self != Self::End {
+        while !is_there(*self) {
             if *self == Self::Malformed {
                 return bytes.len();
             }

@@ -13,6 +13,7 @@ mod h2;
 mod head;
 mod idle;
 mod manager;
+mod messages;
 mod metrics;
 mod proxy_protocol;
 mod refusal;

@@ -4,11 +4,13 @@
 //! waits for on this stream, an overdue watch ends the wait with an error.
 
 use super::h2::{CONNECTION_WINDOW, STREAM_WINDOW};
-use crate::exchange::{Arrival, Gate, Timer, Watch, Way};
+use super::messages::{Kind, Messages};
+use crate::exchange::{Arrival, Gate, Manner, Overdue, Timer, Watch, Way};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::Stream as Messages;
-use http::HeaderMap;
+use futures::Stream as Custom;
+use h2::Reason;
+use http::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -37,12 +39,15 @@ pub(super) struct Stream {
     arrival: Arc<Arrival>,
     timer: Timer,
     upload: Upload,
+    /// Where the response of a call is.
+    messages: Messages,
 }
 
 impl Stream {
     pub(super) fn new(inner: HttpSession, arrival: Arc<Arrival>, crowd: Arc<Crowd>) -> Self {
         let upload = Upload { gate: Gate::default(), held: Bytes::new(), crowd };
-        Self { inner, arrival, timer: Timer::default(), upload }
+        let messages = Messages::new(Kind::Calls);
+        Self { inner, arrival, timer: Timer::default(), upload, messages }
     }
 }
 
@@ -92,6 +97,37 @@ impl Stream {
             let _ = tokio::time::timeout(LINGER, left).await;
         });
     }
+}
+
+impl Stream {
+    /// Ends a response whose time is over. Who waits for more sees why, if the end of a message has
+    /// gone out: events just end, and a call gets its status. Anything else is reset as not needed
+    /// any more; that something failed here, or that nothing was processed, would not be true.
+    fn part(&mut self, is_quiet: bool) {
+        let watch = &self.arrival.watch;
+        let is_ended = watch.overdue() == Some(Overdue::Ended);
+        if !is_ended || self.inner.response_written().is_none() {
+            return;
+        }
+        let said = match watch.manner().filter(|_| is_quiet) {
+            Some(Manner::Events) => self.inner.finish(),
+            Some(Manner::Status) if self.messages.is_between() => {
+                self.inner.write_trailers(unavailable())
+            }
+            _ => return self.inner.shutdown_with_reason(Reason::CANCEL),
+        };
+        if said.is_ok() {
+            self.arrival.parts();
+        }
+    }
+}
+
+/// What tells a client of gRPC to call again.
+fn unavailable() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("14"));
+    trailers.insert("grpc-message", HeaderValue::from_static("the service has changed"));
+    trailers
 }
 
 /// The request's body on its way.
@@ -155,7 +191,12 @@ async fn of_client<T>(
 }
 
 /// Gives a response to the stream.
-async fn respond(to: &mut HttpSession, watch: &Watch, tasks: Vec<HttpTask>) -> Result<bool> {
+async fn respond(
+    to: &mut HttpSession,
+    watch: &Watch,
+    messages: &mut Messages,
+    tasks: Vec<HttpTask>,
+) -> Result<bool> {
     let mut has_ended = false;
     for task in tasks {
         has_ended |= match task {
@@ -166,7 +207,9 @@ async fn respond(to: &mut HttpSession, watch: &Watch, tasks: Vec<HttpTask>) -> R
             HttpTask::Body(body, end) => {
                 let body = body.unwrap_or_default();
                 if !body.is_empty() {
-                    write(to, watch, body, end).await.map_err(|error| error.into_down())?;
+                    write(to, watch, messages, body, end)
+                        .await
+                        .map_err(|error| error.into_down())?;
                 }
                 end
             }
@@ -190,7 +233,16 @@ async fn respond(to: &mut HttpSession, watch: &Watch, tasks: Vec<HttpTask>) -> R
 }
 
 /// Writes a body in pieces small enough to see how fast the client takes them.
-async fn write(to: &mut HttpSession, watch: &Watch, mut body: Bytes, end: bool) -> Result<()> {
+async fn write(
+    to: &mut HttpSession,
+    watch: &Watch,
+    messages: &mut Messages,
+    mut body: Bytes,
+    end: bool,
+) -> Result<()> {
+    if watch.manner() == Some(Manner::Status) {
+        messages.follow(&body);
+    }
     loop {
         let piece = body.split_to(body.len().min(PIECE));
         let (length, is_last) = (piece.len(), body.is_empty());
@@ -206,10 +258,12 @@ async fn write(to: &mut HttpSession, watch: &Watch, mut body: Bytes, end: bool) 
 /// Awaits something of the inner session unless the watch is overdue first.
 macro_rules! watched {
     ($error:ident, $self:ident, $inner:ident => $future:expr) => {
-        watched!($error, $self, $inner, _upload, _arrival => $future)
+        watched!($error, $self, $inner, _upload, _messages, _arrival => $future)
     };
-    ($error:ident, $self:ident, $inner:ident, $upload:ident, $arrival:ident => $future:expr) => {{
-        let Self { inner: $inner, upload: $upload, arrival: $arrival, timer } = $self;
+    ($error:ident, $self:ident, $inner:ident, $upload:ident, $messages:ident, $arrival:ident
+        => $future:expr) => {{
+        let Self { inner: $inner, upload: $upload, messages: $messages, arrival: $arrival, timer } =
+            $self;
         let watch = &$arrival.watch;
         tokio::select! {
             biased;
@@ -232,7 +286,13 @@ impl Session for Stream {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        watched!(ReadTimedout, self, inner, upload, arrival => upload.piece(inner, arrival))
+        let read = watched!(ReadTimedout, self, inner, upload, _messages, arrival => {
+            upload.piece(inner, arrival)
+        });
+        if read.is_err() {
+            self.part(true);
+        }
+        read
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
@@ -248,9 +308,13 @@ impl Session for Stream {
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        watched!(WriteTimedout, self, inner, _upload, arrival => {
-            write(inner, &arrival.watch, data, end)
-        })
+        let written = watched!(WriteTimedout, self, inner, _upload, messages, arrival => {
+            write(inner, &arrival.watch, messages, data, end)
+        });
+        if written.is_err() {
+            self.part(false);
+        }
+        written
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -258,13 +322,15 @@ impl Session for Stream {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let ended = watched!(WriteTimedout, self, inner, _upload, arrival => {
-            respond(inner, &arrival.watch, tasks)
-        })?;
-        if ended {
-            self.arrival.answers();
+        let ended = watched!(WriteTimedout, self, inner, _upload, messages, arrival => {
+            respond(inner, &arrival.watch, messages, tasks)
+        });
+        match ended {
+            Ok(true) => self.arrival.answers(),
+            Ok(false) => {}
+            Err(_) => self.part(false),
         }
-        Ok(ended)
+        ended
     }
 
     /// The watch is the only timeout for reading.
@@ -316,7 +382,11 @@ impl Session for Stream {
 
     async fn read_body_or_idle(&mut self, is_done: bool) -> Result<Option<Bytes>> {
         if is_done || self.is_body_done() {
-            return watched!(ReadTimedout, self, inner => inner.read_body_or_idle(true));
+            let left = watched!(ReadTimedout, self, inner => inner.read_body_or_idle(true));
+            if left.is_err() {
+                self.part(true);
+            }
+            return left;
         }
         self.read_body_bytes().await
     }
@@ -370,13 +440,13 @@ impl Session for Stream {
 
     fn take_custom_message_reader(
         &mut self,
-    ) -> Option<Box<dyn Messages<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+    ) -> Option<Box<dyn Custom<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
         None
     }
 
     fn restore_custom_message_reader(
         &mut self,
-        _reader: Box<dyn Messages<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+        _reader: Box<dyn Custom<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
     ) -> Result<()> {
         Ok(())
     }

@@ -5,8 +5,10 @@
 //! follows a request for the next one, and fails when the exchange's watch is overdue.
 
 mod leave;
+mod parting;
 
 use self::leave::Leaving;
+use self::parting::Parting;
 use super::body::Framing;
 use super::idle::Slot;
 use super::transport::Transport;
@@ -52,6 +54,7 @@ pub(super) struct Wire<S: Transport> {
     framing: Framing,
     is_h2: bool,
     leaving: Leaving,
+    parting: Option<Box<Parting>>,
     timer: Timer,
     gate: Gate,
     arrival: Arc<Arrival>,
@@ -71,6 +74,7 @@ impl<S: Transport> Wire<S> {
             framing: Framing::Length(0),
             is_h2: false,
             leaving: Leaving::No,
+            parting: None,
             timer: Timer::default(),
             gate: Gate::default(),
             arrival,
@@ -110,6 +114,8 @@ impl<S: Transport> Wire<S> {
         self.framing = framing;
         self.given = 0;
         self.gate.reset();
+        self.parting = None;
+        self.timer.begin();
     }
 
     /// Makes it the stream of an HTTP/2 connection whose first bytes were read already.
@@ -176,13 +182,18 @@ impl<S: Transport> Wire<S> {
 
     /// Ready when the exchange is overdue; asked while the client is waited for.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Self { timer, arrival, io, given, .. } = self;
-        // What buffers hold the client has not taken.
-        let is_tls = arrival.connection.tls.is_some();
-        let in_tls = if is_tls && self.is_full { TLS_BUFFER } else { 0 };
-        let taken = || given.saturating_sub(io.held()).saturating_sub(in_tls);
-        ready!(timer.poll_taking(&arrival.watch, cx, taken));
-        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the exchange is overdue"))
+        loop {
+            let Self { timer, arrival, io, given, .. } = self;
+            // What buffers hold the client has not taken.
+            let is_tls = arrival.connection.tls.is_some();
+            let in_tls = if is_tls && self.is_full { TLS_BUFFER } else { 0 };
+            let taken = || given.saturating_sub(io.held()).saturating_sub(in_tls);
+            ready!(timer.poll_taking(&arrival.watch, cx, taken));
+            if !self.parts(cx) {
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the exchange is overdue");
+                return Poll::Ready(error);
+            }
+        }
     }
 
     /// Reads past the end of the request: only whether the client is still there matters now.
@@ -265,6 +276,30 @@ impl<S: Transport> Wire<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes output: what is small is gathered.
+    fn poll_put(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        // h2 gathers its frames, and flushes them, itself.
+        self.is_unflushed = !self.is_h2;
+        let written = if self.is_h2 {
+            Pin::new(&mut self.io).poll_write(cx, buf)
+        } else if self.out.len() + buf.len() <= COALESCE {
+            if self.out.capacity() == 0 {
+                self.out = borrow();
+            }
+            self.out.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        } else {
+            self.poll_write_both(cx, buf)
+        };
+        if written.is_ready() {
+            self.touch();
+            self.arrival.watch.rests();
+            return written;
+        }
+        self.arrival.watch.waits(Way::Download);
+        self.poll_overdue(cx).map(Err)
+    }
+
     /// Pending output and a large slice, without copying the slice.
     fn poll_write_both(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         while let Some(pending) = self.out.get(self.sent as usize..).filter(|p| !p.is_empty()) {
@@ -340,11 +375,15 @@ impl<S: Transport> AsyncRead for Wire<S> {
                 Poll::Pending => this.arrival.watch.waits(Way::Download),
             }
         }
+        if this.is_over() {
+            return Poll::Ready(Ok(()));
+        }
         if let Poll::Ready(read) = this.poll_body(cx, buf) {
             this.touch();
             return Poll::Ready(read);
         }
-        this.poll_overdue(cx).map(Err)
+        let overdue = ready!(this.poll_overdue(cx));
+        Poll::Ready(if this.gives_up() { Ok(()) } else { Err(overdue) })
     }
 }
 
@@ -354,27 +393,7 @@ impl<S: Transport> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        // h2 gathers its frames, and flushes them, itself.
-        this.is_unflushed = !this.is_h2;
-        let written = if this.is_h2 {
-            Pin::new(&mut this.io).poll_write(cx, buf)
-        } else if this.out.len() + buf.len() <= COALESCE {
-            if this.out.capacity() == 0 {
-                this.out = borrow();
-            }
-            this.out.extend_from_slice(buf);
-            return Poll::Ready(Ok(buf.len()));
-        } else {
-            this.poll_write_both(cx, buf)
-        };
-        if written.is_ready() {
-            this.touch();
-            this.arrival.watch.rests();
-            return written;
-        }
-        this.arrival.watch.waits(Way::Download);
-        this.poll_overdue(cx).map(Err)
+        if self.is_stream() { self.poll_stream(cx, buf) } else { self.poll_put(cx, buf) }
     }
 
     fn poll_write_vectored(
