@@ -32,6 +32,10 @@ pub struct Config {
     pub timeouts: TimeoutOverrides,
     /// Whether its exchanges are in the access log. Default: `on`.
     pub access_log: Option<Switch>,
+    /// Whether its streams end, after `server.drain`, when a reload changes it, its upstream, or the
+    /// filters of all routes. Default: false.
+    #[serde(default)]
+    pub drain_on_change: bool,
     /// Forwards to the upstream of this name.
     pub upstream: Option<String>,
     /// Sends the client elsewhere.

@@ -22,6 +22,7 @@ pub use table::Table;
 pub use target::Target;
 pub use text::TextPattern;
 
+use crate::exchange::Ending;
 use crate::filter::Chain;
 use crate::upstream::Timeouts;
 use std::sync::Arc;
@@ -45,4 +46,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What it counts.
     pub metrics: Arc<Handles>,
+    /// Until when its streams go on.
+    pub ending: Arc<Ending>,
+    /// Whether they end when it changes.
+    pub drains_on_change: bool,
 }

@@ -63,7 +63,7 @@ pub(super) fn compile_keeping(
         kept,
         outdated: Vec::new(),
         previous,
-        counted: counted(previous),
+        before: routes(previous),
         unkept: Vec::new(),
         diagnostics: Vec::new(),
     };
@@ -100,8 +100,8 @@ struct Compiler<'a> {
     document: &'a Document,
     retained: &'a Retained,
     previous: Option<&'a Snapshot>,
-    /// What routes count in the snapshot before, by their names.
-    counted: HashMap<&'a str, &'a route::Handles>,
+    /// The routes of the snapshot before, by their names.
+    before: HashMap<&'a str, &'a Route>,
     /// Certificates that are known to be good.
     kept: &'a IndexMap<String, Certificate>,
     outdated: Vec<Diagnostic>,
@@ -293,6 +293,7 @@ impl Compiler<'_> {
                     security,
                     self.retained.endpoints.clone(),
                     &self.retained.upstreams,
+                    before.map(|before| &**before),
                 ),
             };
             upstreams.insert(name.clone(), upstream);
@@ -386,6 +387,7 @@ impl Compiler<'_> {
             };
             let chain = Chain::new(shared.iter().cloned().chain(own).collect());
             let metrics = self.counting(&name, Some(value));
+            let before = self.before.get(&*name);
             let route = Route {
                 name: name.into(),
                 captures: matcher.names().to_vec(),
@@ -395,6 +397,8 @@ impl Compiler<'_> {
                 is_logged: value.access_log != Some(Switch::Off),
                 timeouts: value.timeouts.over(upstream),
                 metrics: Arc::new(metrics),
+                ending: before.map(|before| before.ending.clone()).unwrap_or_default(),
+                drains_on_change: value.drain_on_change,
             };
             routes.push((spec, (Arc::new(route), steps)));
         }
@@ -545,7 +549,10 @@ impl Compiler<'_> {
 
     /// What a route counts; exchanges that no route takes count as one without a name.
     fn counting(&self, name: &str, route: Option<&route::Config>) -> route::Handles {
-        let before = self.counted.get(name).copied();
+        let before = match name {
+            "" => self.previous.map(|previous| &*previous.unrouted),
+            name => self.before.get(name).map(|before| &*before.metrics),
+        };
         self.retained.routes.of(name, &self.numbered(route), before)
     }
 
@@ -560,11 +567,10 @@ impl Compiler<'_> {
     }
 }
 
-/// What routes count in a snapshot, by their names.
-fn counted(snapshot: Option<&Snapshot>) -> HashMap<&str, &route::Handles> {
-    let Some(snapshot) = snapshot else { return HashMap::new() };
-    let routes = snapshot.routes.iter().map(|route| (&*route.name, &*route.metrics));
-    routes.chain([("", &*snapshot.unrouted)]).collect()
+/// The routes of a snapshot, by their names.
+fn routes(snapshot: Option<&Snapshot>) -> HashMap<&str, &Route> {
+    let routes = snapshot.into_iter().flat_map(|snapshot| &snapshot.routes);
+    routes.map(|route| (&*route.name, &**route)).collect()
 }
 
 /// A route as the table takes it; `names` are the listeners' in the order of their numbers.

@@ -7,10 +7,12 @@ use super::snapshot::Snapshot;
 use super::status::Status;
 use crate::config::{Change, Document, Read, Server};
 use crate::observe::{Counter, Gauge, Registry};
+use crate::route::{Route, Target};
 use crate::tls::Certificate;
 use crate::value::Diagnostic;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,7 +128,7 @@ pub fn plan(
     let state_dir = state_dir.filter(|_| is_sound);
     let (compiled, further) = compile(document, Some(snapshot), retained, state_dir);
     let diagnostics = read.diagnostics(further);
-    let Some(compiled) = compiled.filter(|_| is_sound) else {
+    let Some(mut compiled) = compiled.filter(|_| is_sound) else {
         let problems = diagnostics.iter().filter(|problem| problem.is_error());
         return Err(Outcome::Rejected { problems: problems.map(Diagnostic::line).collect() });
     };
@@ -137,6 +139,10 @@ pub fn plan(
         return Err(Outcome::NeedsUpgrade { fields });
     }
     let changes = changes(running, document, snapshot, &compiled);
+    // Streams go by the document they began with, in this too.
+    let drain: HashSet<_> =
+        snapshot.routes.iter().filter(|r| r.drains_on_change).map(|r| &*r.name).collect();
+    compiled.snapshot.part_from(|r| drain.contains(&*r.name) && touches(&changes, r));
     let warnings = diagnostics.iter().map(Diagnostic::line).collect();
     Ok(Planned { document: Arc::new(read.document), compiled, changes, warnings })
 }
@@ -237,6 +243,20 @@ fn changes(
         all.push(other("order", "of routes"));
     }
     all
+}
+
+/// Whether a route is among what changes, or what it names is.
+fn touches(changes: &[Changed], route: &Route) -> bool {
+    let upstream = match &route.target {
+        Target::Upstream(upstream) => Some(&*upstream.name),
+        Target::Redirect(_) | Target::Reply(_) => None,
+    };
+    changes.iter().any(|changed| match changed.kind.as_str() {
+        "route" => *changed.name == *route.name,
+        "upstream" => Some(&*changed.name) == upstream,
+        "filters" => true,
+        _ => false,
+    })
 }
 
 /// The endpoints that an upstream gained and lost.

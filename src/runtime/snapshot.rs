@@ -4,7 +4,9 @@ use crate::route::{Handles, Route, Table};
 use crate::upstream::Upstream;
 use arc_swap::{ArcSwap, Guard};
 use indexmap::IndexMap;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything a request needs, resolved: nothing in it is looked up by name.
 #[derive(Debug)]
@@ -19,6 +21,33 @@ pub struct Snapshot {
     pub upstreams: IndexMap<String, Arc<Upstream>>,
     /// Counts exchanges that no route took.
     pub unrouted: Arc<Handles>,
+}
+
+impl Snapshot {
+    /// Has the routes that match begin anew: their streams of before are not theirs.
+    pub(super) fn part_from(&mut self, is_meant: impl Fn(&Route) -> bool) {
+        for route in &mut self.routes {
+            if is_meant(route)
+                && let Some(route) = Arc::get_mut(route)
+            {
+                route.ending = Arc::default();
+            }
+        }
+    }
+
+    /// Ends the streams of routes and endpoints that a newer one does not go on with, in so long.
+    pub fn end_gone(&self, newer: &Self, longest: Duration) {
+        let kept: HashSet<_> =
+            newer.routes.iter().map(|route| Arc::as_ptr(&route.ending)).collect();
+        for route in &self.routes {
+            if !kept.contains(&Arc::as_ptr(&route.ending)) {
+                route.ending.end(longest);
+            }
+        }
+        for (name, upstream) in &self.upstreams {
+            upstream.end_gone(newer.upstreams.get(name).map(|newer| &**newer), longest);
+        }
+    }
 }
 
 /// Where the current snapshot is found.
@@ -43,8 +72,8 @@ impl Handle {
         self.current.load_full()
     }
 
-    /// Puts another snapshot in the place of the current one: all of it, at once.
-    pub fn swap(&self, next: Snapshot) {
-        self.current.store(Arc::new(next));
+    /// Puts another snapshot in the place of the current one, all of it at once, and returns that.
+    pub fn swap(&self, next: Snapshot) -> Arc<Snapshot> {
+        self.current.swap(Arc::new(next))
     }
 }

@@ -9,7 +9,7 @@ use super::peer::{Follows, Template};
 use super::proxy_protocol;
 use super::tls::Security;
 use super::url::{Host, Url};
-use crate::exchange::{Cause, Client, Connection};
+use crate::exchange::{Cause, Client, Connection, Ending};
 use crate::expr;
 use crate::value::Switch;
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
 /// A named group of equivalent endpoints, compiled.
@@ -28,11 +28,19 @@ pub struct Upstream {
     config: Config,
     security: Security,
     states: Arc<States>,
-    /// What is counted of each endpoint of the document, whatever addresses it has.
-    counted: Vec<Arc<Handles>>,
+    /// The endpoints of the document, whatever addresses they have.
+    mentioned: Vec<Arc<Mentioned>>,
     set: ArcSwap<Set>,
     /// The tasks that follow changes of names.
     followers: OnceLock<Vec<AbortHandle>>,
+}
+
+/// An endpoint as the document names it.
+struct Mentioned {
+    label: Arc<str>,
+    metrics: Handles,
+    /// Until when its streams go on; the same as long as the upstream has it.
+    ending: Arc<Ending>,
 }
 
 /// The endpoints of an upstream at one moment.
@@ -49,7 +57,7 @@ struct Reached {
     template: Template,
     /// The `Host` it is sent if the document says `endpoint`.
     authority: HeaderValue,
-    metrics: Arc<Handles>,
+    mentioned: Arc<Mentioned>,
 }
 
 /// The endpoint of an attempt.
@@ -62,23 +70,30 @@ pub struct Picked {
     /// How to connect; taken by the engine.
     peer: Option<Box<HttpPeer>>,
     authority: HeaderValue,
-    metrics: Arc<Handles>,
+    mentioned: Arc<Mentioned>,
 }
 
 impl Upstream {
     /// Compiles an upstream. Endpoints that are names have no address before [`Self::follow`].
+    /// Streams of those that the one before it had go on.
     pub fn new(
         name: Arc<str>,
         config: Config,
         security: Security,
         states: Arc<States>,
         metrics: &Metrics,
+        before: Option<&Self>,
     ) -> Arc<Self> {
         let set = ArcSwap::from_pointee(Set::none());
-        let of = |member: &Member| Arc::new(metrics.of(&name, &member.url.to_string()));
-        let counted = config.endpoints.iter().map(of).collect();
+        let mention = |member: &Member| {
+            let label: Arc<str> = member.url.to_string().into();
+            let ending = before.and_then(|before| before.ending(&label)).cloned();
+            let metrics = metrics.of(&name, &label);
+            Arc::new(Mentioned { label, metrics, ending: ending.unwrap_or_default() })
+        };
+        let mentioned = config.endpoints.iter().map(mention).collect();
         let followers = OnceLock::new();
-        let upstream = Self { name, config, security, states, counted, set, followers };
+        let upstream = Self { name, config, security, states, mentioned, set, followers };
         upstream.rebuild(&[]);
         Arc::new(upstream)
     }
@@ -86,6 +101,20 @@ impl Upstream {
     /// Whether it is what these would compile to.
     pub fn is(&self, config: &Config, security: &Security) -> bool {
         self.config == *config && self.security.is(security)
+    }
+
+    /// Ends the streams of endpoints that a newer one lacks in so long; all, if there is none.
+    pub fn end_gone(&self, newer: Option<&Self>, longest: Duration) {
+        for mentioned in &self.mentioned {
+            if newer.is_none_or(|newer| newer.ending(&mentioned.label).is_none()) {
+                mentioned.ending.end(longest);
+            }
+        }
+    }
+
+    fn ending(&self, label: &str) -> Option<&Arc<Ending>> {
+        let mentioned = self.mentioned.iter().find(|mentioned| *mentioned.label == *label);
+        mentioned.map(|mentioned| &mentioned.ending)
     }
 
     /// How long it waits, and for what.
@@ -130,7 +159,7 @@ impl Upstream {
             key => set.balancer.pick_by(Hash::of(key), &set.candidates, tried),
         }?;
         let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
-        reached.metrics.attempts.inc();
+        reached.mentioned.metrics.attempts.inc();
         let started = Instant::now();
         Some(Picked {
             index,
@@ -138,7 +167,7 @@ impl Upstream {
             peer: Some(reached.template.peer(&candidate.endpoint, timeouts, follows, started)),
             in_flight: candidate.endpoint.begin(),
             authority: reached.authority.clone(),
-            metrics: reached.metrics.clone(),
+            mentioned: reached.mentioned.clone(),
         })
     }
 
@@ -180,20 +209,19 @@ impl Upstream {
 
     fn rebuild(&self, discovered: &[Option<Arc<Discovered>>]) {
         let mut set = Set::none();
-        let members = self.config.endpoints.iter().zip(&self.counted);
-        for (place, (member, metrics)) in members.enumerate() {
+        let members = self.config.endpoints.iter().zip(&self.mentioned);
+        for (place, (member, mentioned)) in members.enumerate() {
             let discovered = discovered.get(place).and_then(Option::as_ref);
-            let label: Arc<str> = member.url.to_string().into();
             for address in addresses(&member.url, discovered) {
                 let template = Template::new(&member.url, &address, &self.config, &self.security);
                 let Some(template) = template else { continue };
                 set.members.push(Reached {
                     template,
                     authority: authority(&member.url),
-                    metrics: metrics.clone(),
+                    mentioned: mentioned.clone(),
                 });
                 set.candidates.push(Candidate {
-                    endpoint: self.states.endpoint(&label, &address),
+                    endpoint: self.states.endpoint(&mentioned.label, &address),
                     weight: member.weight,
                     backup: member.backup,
                 });
@@ -235,15 +263,20 @@ impl Picked {
     /// Says that a connection is there.
     pub fn connected(&self, reused: bool) {
         if reused {
-            self.metrics.reused.inc();
+            self.mentioned.metrics.reused.inc();
         } else {
-            self.metrics.connects.inc();
+            self.mentioned.metrics.connects.inc();
         }
     }
 
     /// Says that the attempt failed.
     pub fn failed(&self, cause: Cause) {
-        self.metrics.count_failure(cause);
+        self.mentioned.metrics.count_failure(cause);
+    }
+
+    /// Until when its streams go on.
+    pub fn ending(&self) -> &Arc<Ending> {
+        &self.mentioned.ending
     }
 }
 

@@ -223,7 +223,7 @@ async fn an_upstream_counts_on_by_its_name_whatever_addresses_that_has() {
     let config = serde_json::from_value(config).unwrap();
     let metrics = Metrics::new(&registry);
     let upstream =
-        Upstream::new("shop".into(), config, Security::default(), Arc::default(), &metrics);
+        Upstream::new("shop".into(), config, Security::default(), Arc::default(), &metrics, None);
     upstream.follow(&Names::new(Arc::new(server.dns()))).await;
     let address = || {
         let timeouts = upstream.timeouts();
