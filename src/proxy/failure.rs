@@ -69,8 +69,9 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
         !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS
     });
     if has_begun {
-        if let Some(arrival) = &ctx.arrival {
-            arrival.breaks_off();
+        match &ctx.arrival {
+            Some(arrival) if !arrival.has_parted() => arrival.breaks_off(),
+            _ => ctx.is_last = true,
         }
         return FailToProxy { error_code: status, can_reuse_downstream: false };
     }
@@ -105,6 +106,7 @@ pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Option<Cause> {
         Some(Overdue::Silent(phase)) => return Some(of_silence(phase, ctx)),
         Some(Overdue::Slow(Way::Upload)) => return Some(Cause::RequestBodyTimeout),
         Some(Overdue::Slow(Way::Download)) => return Some(Cause::ClientTooSlow),
+        Some(Overdue::Ended) => return Some(Cause::DrainOver),
         None => {}
     }
     Some(match error.esource() {

@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::failure;
-use crate::exchange::Cause;
+use crate::exchange::{Cause, Overdue};
 use crate::expr::{Facts, Variable};
 use crate::observe::access::{Client, Record, Sender};
 use crate::route::{Ended, Target};
@@ -16,6 +16,10 @@ use std::time::Instant;
 /// Counts an exchange and sends its record to the access log.
 pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx, access: &Sender) {
     if let Some(arrival) = &ctx.arrival {
+        if arrival.watch.overdue() == Some(Overdue::Ended) {
+            // Both sides may have taken it as their own end.
+            ctx.cause.get_or_insert(Cause::DrainOver);
+        }
         arrival.watch.reset();
         arrival.uplink.close();
     }

@@ -1,6 +1,7 @@
 //! The request goes upstream: an endpoint is picked, the head prepared, the body passed on.
 
 use super::ctx::{Attempt, Ctx};
+use super::lasting;
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
 use crate::route::Target;
@@ -112,6 +113,9 @@ pub(super) async fn request(
     if let Some(watch) = ctx.watch() {
         if !is_sent && let Some(excuse) = excuse(request) {
             watch.excuse(excuse);
+            if excuse == Excuse::Messages {
+                lasting::call(request, ctx);
+            }
         }
         if is_sent || accepted.is_upgrade {
             watch.set(Phase::Response, Some(route.timeouts.response.0));

@@ -7,6 +7,7 @@ mod finish;
 mod forward;
 mod hooks;
 mod http10;
+mod lasting;
 mod request;
 mod response;
 mod witness;

@@ -2,6 +2,7 @@
 
 use super::ctx::Ctx;
 use super::http10;
+use super::lasting;
 use crate::exchange::{Cause, Phase};
 use crate::net::hop;
 use http::header::{self, HeaderValue};
@@ -65,16 +66,20 @@ pub(super) fn filter(
     if !is_interim && let Some(arrival) = &ctx.arrival {
         arrival.uplink.begun();
     }
-    if !is_interim && is_bodiless(session, response) {
+    let length = response.headers.get(header::CONTENT_LENGTH);
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        lasting::tunnel(response, ctx);
+    } else if !is_interim && is_bodiless(session, response, length) {
         complete(ctx);
+    } else if !is_interim && length.is_none() {
+        lasting::response(response, ctx);
     }
     Ok(())
 }
 
 /// Whether the head is the whole response, as far as it tells.
-fn is_bodiless(session: &Session, response: &ResponseHeader) -> bool {
-    let is_empty = |length: &HeaderValue| length == "0";
-    response.headers.get(header::CONTENT_LENGTH).is_some_and(is_empty)
+fn is_bodiless(session: &Session, response: &ResponseHeader, length: Option<&HeaderValue>) -> bool {
+    length.is_some_and(|length| length == "0")
         || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || session.req_header().method == Method::HEAD
 }
