@@ -310,8 +310,9 @@ impl Control {
         self.warm(compiled.snapshot.upstreams.values()).await;
         let generation = compiled.snapshot.generation;
         observe::log::init(&document.log);
-        self.runtime.swap(compiled.snapshot);
+        let before = self.runtime.swap(compiled.snapshot);
         self.listeners.apply(ready).await;
+        before.end_gone(&self.runtime.load(), document.server.drain.0);
         self.running = Arc::new(Running { document, certificates: compiled.certificates });
         self.watched.follow(&self.running.document);
         Outcome::Applied { generation, changes }

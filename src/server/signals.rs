@@ -105,6 +105,7 @@ impl Stop {
         }
         let open = self.drain.open();
         self.drain.begin();
+        self.drain.end(self.longest);
         tracing::info!(connections = open, longest = ?self.longest, "draining");
         let start = Instant::now();
         let emptied = tokio::time::timeout(self.longest, async {
