@@ -6,6 +6,7 @@ use crate::support::{
 use futures::{SinkExt, StreamExt};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -311,7 +312,7 @@ async fn what_does_not_end_is_cut_off_when_the_drain_is_over() {
 #[tokio::test]
 async fn a_websocket_lives_until_the_drain_is_over() {
     let origin = origin().answer("/ws", Reply::websocket()).start().await;
-    let mut edge = before(&origin, "drain: 2s, idle_grace: 50ms").await;
+    let mut edge = before(&origin, "drain: 4s, idle_grace: 50ms").await;
     let mut socket = edge.client("web").websocket("/ws", &[]).await.unwrap();
 
     drain(&edge).await;
@@ -321,9 +322,16 @@ async fn a_websocket_lives_until_the_drain_is_over() {
         let back = within("the message", socket.next()).await.unwrap().unwrap();
         assert_eq!(back, message);
     }
-    let end = within("the end of the WebSocket", socket.next()).await;
-    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
-    assert_eq!(edge.wait_exit().await, 0);
+    let end = within("the end of the WebSocket", socket.next()).await.unwrap().unwrap();
+    assert!(
+        matches!(&end, Message::Close(Some(close)) if close.code == CloseCode::Restart),
+        "{end:?}"
+    );
+    assert!(within("the end of its connection", socket.next()).await.is_none());
+    drop(socket);
+    leaves_well(&mut edge).await;
+    let line = edge.logged("it", |line| line["path"] == "/ws").await;
+    assert_eq!(line["cause"], "drain_over");
 }
 
 #[tokio::test]
