@@ -92,11 +92,8 @@ impl Walk<'_> {
     }
 
     fn text(&mut self, node: &Node, texts: &[Branch<'_>], schema: Schema<'_>) {
-        if texts.iter().any(Branch::is_secret)
-            && matches!(node.written, Written::Plain | Written::Quoted)
-        {
-            let line = (node.position.file.clone(), node.position.line);
-            self.checked.hidden.lines.insert(line);
+        if texts.iter().any(Branch::is_secret) {
+            self.secret(node);
         }
         let text = node.text().unwrap_or_default();
         let known: Vec<&str> = texts.iter().filter_map(Branch::words).flatten().collect();
@@ -126,6 +123,14 @@ impl Walk<'_> {
     fn word(&self, format: &str, text: &str) -> Result<(), Problem> {
         let word = self.words.iter().find(|(name, _)| *name == format);
         word.map_or(Ok(()), |(_, check)| check(text))
+    }
+
+    fn secret(&mut self, node: &Node) {
+        let hidden = &mut self.checked.hidden;
+        if matches!(node.written, Written::Plain | Written::Quoted) {
+            hidden.lines.insert((node.position.file.clone(), node.position.line));
+        }
+        hidden.places.push(node.position.clone());
     }
 
     fn list(&mut self, node: &Node, list: &Branch<'_>) {

@@ -4,6 +4,7 @@ use super::check::check;
 use super::load::{self, Loaded};
 use super::read as reader;
 use super::schema::Schema;
+use super::texts::Texts;
 use super::tree::{Node, Step, Value};
 use super::words::WORDS;
 use super::{admin, env, server};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The sections that included documents may add to.
 const MERGEABLE: [&str; 4] = ["listeners", "certificates", "upstreams", "routes"];
@@ -111,14 +112,17 @@ pub struct Document {
     /// `admin:`
     pub admin: Option<Placed<admin::Config>>,
     /// The names that stand in the document, also of what could not be read.
-    names: IndexMap<&'static str, Vec<String>>,
+    pub(super) names: IndexMap<&'static str, Vec<String>>,
     is_whole: bool,
     files: Vec<PathBuf>,
+    texts: Arc<Texts>,
     pub(super) root: Node,
     /// Where something was wrong with it.
     broken: Vec<Vec<Step>>,
     /// Keys whose values nobody may see.
     pub(super) secret_keys: HashSet<String>,
+    /// Where such values stand.
+    pub(super) secrets: Vec<Position>,
 }
 
 /// What came of reading.
@@ -140,6 +144,11 @@ pub fn read_text(path: &Path, text: &str) -> Read {
     Read::new(load::load_text(path, text, &env::variable, &MERGEABLE))
 }
 
+/// Reads a document as it was once read, whatever its files say now.
+pub fn read_texts(texts: &Texts) -> Read {
+    Read::new(load::load_texts(texts, &env::variable, &MERGEABLE))
+}
+
 /// The document's JSON Schema.
 pub fn schema() -> &'static serde_json::Value {
     static SCHEMA: LazyLock<serde_json::Value> =
@@ -148,7 +157,7 @@ pub fn schema() -> &'static serde_json::Value {
 }
 
 impl Read {
-    fn new(loaded: Loaded) -> Self {
+    fn new(mut loaded: Loaded) -> Self {
         let checked = check(&loaded, schema(), WORDS);
         let mut diagnostics = loaded.diagnostics.clone();
         diagnostics.extend(checked.diagnostics.iter().cloned());
@@ -175,9 +184,11 @@ impl Read {
                 .map(|f| f.to_path_buf())
                 .chain(loaded.beside.clone())
                 .collect(),
+            texts: Arc::new(std::mem::take(&mut loaded.texts)),
             root: loaded.root.clone(),
             broken: checked.broken.clone(),
             secret_keys: checked.hidden.keys.clone(),
+            secrets: checked.hidden.places.clone(),
         };
         Self { document, hidden: checked.hidden, loaded, diagnostics }
     }
@@ -230,6 +241,11 @@ impl Document {
     /// The files that say what it says, and the folders that included ones are looked for in.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// What it was read from.
+    pub fn source(&self) -> &Arc<Texts> {
+        &self.texts
     }
 
     /// `server.state_dir` as written, also where the section has mistakes.

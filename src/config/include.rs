@@ -5,6 +5,7 @@ use super::suggest;
 use super::tree::{Entry, Node, Value};
 use crate::value::{Diagnostic, Position, Problem};
 use indexmap::IndexMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// How deep documents may include each other.
@@ -43,19 +44,33 @@ impl Loader<'_> {
         let fixed = Path::new(text).iter().take_while(|part| !is_pattern(&part.to_string_lossy()));
         // Joined to nothing, the folder of a document that is named alone would be no path.
         self.beside.push(name.folder().join(".").join(fixed.collect::<PathBuf>()));
-        match expand(name.folder(), text) {
-            Ok(paths) => paths,
-            Err(what) => {
-                self.whole = false;
-                let remedy = "correct the pattern, or write `[[]` for a bracket";
-                self.report(&name.position, Problem::new(what, remedy));
-                Vec::new()
+        let found = match self.given {
+            Some(given) => {
+                given.found(name.folder(), text).map(Into::into).ok_or_else(|| unknown(&text))
             }
+            None => expand(name.folder(), text).map_err(|what| {
+                Problem::new(what, "correct the pattern, or write `[[]` for a bracket")
+            }),
+        };
+        let paths = found.unwrap_or_else(|problem| {
+            self.whole = false;
+            self.report(&name.position, problem);
+            Vec::new()
+        });
+        self.texts.find(name.folder(), text, &paths);
+        paths
+    }
+
+    /// Two ways to the same file are one file; of one that is not read now, only its name is known.
+    pub(super) fn identity(&self, path: &Path) -> PathBuf {
+        match self.given {
+            Some(_) => path.into(),
+            None => path.canonicalize().unwrap_or_else(|_| path.into()),
         }
     }
 
     fn include(&mut self, path: &Path, at: &Position, root: &mut Node) {
-        let identity = identity(path);
+        let identity = self.identity(path);
         if let Some(problem) = self.refuse(path, &identity) {
             return self.report(at, problem);
         }
@@ -182,13 +197,14 @@ fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
-/// Two ways to the same file are one file.
-pub(super) fn identity(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.into())
+/// What the texts of an earlier document lack; a variable may lead elsewhere now.
+pub(super) fn unknown(name: &dyn Display) -> Problem {
+    let what = format!("`{name}` was no part of the document when it ran");
+    Problem::new(what, "set the variables as they were, or reload the files as they are")
 }
 
 /// The files that a pattern finds, sorted; hidden ones only if the pattern says so.
-fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     // Only the operator's own text is a pattern, a bracket in a folder's name is none.
     let folder = glob::Pattern::escape(&folder.to_string_lossy());
     let whole = Path::new(&folder).join(pattern);

@@ -2,6 +2,7 @@
 
 use super::source::Sources;
 use super::substitute::{self, Environment, substitute};
+use super::texts::Texts;
 use super::tree::Node;
 use super::{env, include, parse};
 use crate::value::{Diagnostic, Position, Problem};
@@ -20,6 +21,8 @@ pub(super) struct Loaded {
     pub beside: Vec<PathBuf>,
     /// Their lines, for diagnostics.
     pub sources: Sources,
+    /// Their texts.
+    pub texts: Texts,
     /// Whether all files could be read; if not, a name that is missing may stand in one of them.
     pub whole: bool,
     /// Problems of reading, syntax, substitution and inclusion, in the order found.
@@ -50,16 +53,32 @@ pub(super) fn load_text(
     loader.finish(&file, root)
 }
 
+/// Reads a document as it was, whatever its files say now; variables and secrets are as they are.
+pub(super) fn load_texts(
+    texts: &Texts,
+    environment: Environment<'_>,
+    mergeable: &[&str],
+) -> Loaded {
+    let (path, text) = texts.main();
+    let mut loader = Loader { given: Some(texts), ..Loader::new(environment, mergeable) };
+    let file: Arc<Path> = path.into();
+    let root = loader.parse(&file, text);
+    loader.finish(&file, root)
+}
+
 /// A document of 100,000 routes has less than half of it.
-const MAX_FILE: u64 = 64 << 20;
+pub(super) const MAX_FILE: u64 = 64 << 20;
 
 /// The state of reading one document; how files come together is in `include`.
 pub(super) struct Loader<'l> {
     environment: Environment<'l>,
     pub(super) mergeable: &'l [&'l str],
+    /// What is read in the place of files.
+    pub(super) given: Option<&'l Texts>,
     files: Vec<Arc<Path>>,
     pub(super) beside: Vec<PathBuf>,
     sources: Sources,
+    pub(super) texts: Texts,
     pub(super) whole: bool,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// The documents that are being included now, outermost first.
@@ -73,9 +92,11 @@ impl<'l> Loader<'l> {
         Self {
             environment,
             mergeable,
+            given: None,
             files: Vec::new(),
             beside: Vec::new(),
             sources: Sources::default(),
+            texts: Texts::default(),
             whole: true,
             diagnostics: Vec::new(),
             open: Vec::new(),
@@ -87,13 +108,14 @@ impl<'l> Loader<'l> {
         self.whole &= root.is_some();
         let mut root =
             root.unwrap_or_else(|| Node::null(Position { file: file.clone(), line: 1, column: 1 }));
-        self.open.push(include::identity(file));
+        self.open.push(self.identity(file));
         self.follow(include::take(&mut root), &mut root);
         Loaded {
             root,
             files: self.files,
             beside: self.beside,
             sources: self.sources,
+            texts: self.texts,
             whole: self.whole,
             diagnostics: self.diagnostics,
         }
@@ -101,6 +123,10 @@ impl<'l> Loader<'l> {
 
     /// The tree of a file; `None` if its text is at fault, which is then reported.
     pub(super) fn read(&mut self, file: &Arc<Path>) -> Result<Option<Node>, Problem> {
+        if let Some(given) = self.given {
+            let text = given.text(file).ok_or_else(|| include::unknown(&file.display()))?;
+            return Ok(self.parse(file, text));
+        }
         let content = env::file(file, MAX_FILE)?;
         match std::str::from_utf8(&content) {
             Ok(text) => Ok(self.parse(file, text)),
@@ -118,6 +144,7 @@ impl<'l> Loader<'l> {
     fn parse(&mut self, file: &Arc<Path>, text: &str) -> Option<Node> {
         self.files.push(file.clone());
         self.sources.add(file, text);
+        self.texts.add(file, text);
         let parsed = parse::parse(file, text);
         self.diagnostics.extend(parsed.diagnostics);
         let mut root = parsed.root?;

@@ -21,17 +21,20 @@ mod source;
 mod substitute;
 mod suggest;
 mod syntax;
+mod texts;
 mod tree;
+mod veil;
 mod watch;
 mod words;
 
 pub use admin::Config as Admin;
 pub use compare::Change;
-pub use document::{Document, Metrics, Placed, Read, read, read_text, schema};
+pub use document::{Document, Metrics, Placed, Read, read, read_text, read_texts, schema};
 pub use editor::editor_schema;
 pub use reference::reference;
 pub use server::{Config as Server, Count};
 pub use suggest::nearest;
+pub use texts::Texts;
 pub use tree::Step;
 pub use watch::Looks;
 

@@ -285,9 +285,13 @@ fn opens_flow(text: &str, position: &Position) -> bool {
 }
 
 fn place(file: &Arc<Path>, marker: Marker) -> Position {
-    let line = u32::try_from(marker.line()).unwrap_or(u32::MAX);
-    let column = u32::try_from(marker.col() + 1).unwrap_or(u32::MAX);
+    let (line, column) = line_and_column(marker);
     Position { file: file.clone(), line, column }
+}
+
+pub(super) fn line_and_column(marker: Marker) -> (u32, u32) {
+    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    (small(marker.line()), small(marker.col() + 1))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::document::Document;
 use super::tree::{Node, Step, Value};
 
 /// What stands for a secret.
-const VEIL: &str = "***";
+pub(super) const VEIL: &str = "***";
 
 impl Document {
     /// A part in flow style; `None` if it is not there.

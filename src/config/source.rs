@@ -17,6 +17,8 @@ pub(super) struct Sources {
 pub(super) struct Hidden {
     /// Lines that hold a written secret.
     pub(super) lines: HashSet<(Arc<Path>, u32)>,
+    /// Where secrets stand, however they are written.
+    pub(super) places: Vec<Position>,
     /// Keys whose values are secret, for files that could not be parsed.
     pub(super) keys: HashSet<String>,
 }

@@ -71,6 +71,7 @@ pub(super) fn compile_keeping(
         retained.number(name);
     }
     compiler.addresses();
+    compiler.admin();
     compiler.references();
     let certificates = compiler.certificates(state_dir);
     let upstreams = compiler.upstreams(&certificates);
@@ -530,6 +531,14 @@ impl Compiler<'_> {
                     self.fail(&steps, Problem::new(what, "take another address"));
                 }
             }
+        }
+    }
+
+    fn admin(&mut self) {
+        let document = self.document;
+        let Some(Placed { value, steps }) = &document.admin else { return };
+        for (further, problem) in value.problems() {
+            self.fail(&[steps.as_slice(), &further].concat(), problem);
         }
     }
 
