@@ -1,135 +1,85 @@
-//! Shows the running state over HTTP.
+//! Shows the running state over HTTP, and takes commands.
+
+mod answer;
+mod api;
+mod body;
+mod guard;
+mod readiness;
+mod upgrade;
 
 use crate::exchange::Arrival;
 use crate::observe::Registry;
-use crate::runtime::{Commands, Outcome, Upgrade};
+use crate::runtime::Commands;
+use answer::Answer;
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
-use parking_lot::Mutex;
-use percent_encoding::percent_decode;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-/// Whether the edge can serve: bound, names looked up, not stopping.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    is_ready: AtomicBool,
-    is_stopping: AtomicBool,
-    /// What is not as it should be, though the edge serves.
-    problems: Mutex<Vec<String>>,
-}
-
-impl Readiness {
-    /// Says that it can serve.
-    pub fn begin(&self) {
-        self.is_ready.store(true, Ordering::Relaxed);
-    }
-
-    /// Says that it stops; it is not ready any more, whatever is said after that.
-    pub fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-    }
-
-    /// Says what is not as it should be from here on.
-    pub fn tell(&self, problems: Vec<String>) {
-        *self.problems.lock() = problems;
-    }
-
-    /// Whether it can serve.
-    pub fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Relaxed) && !self.is_stopping.load(Ordering::Relaxed)
-    }
-}
+use guard::Door;
+pub use guard::Guard;
+pub use readiness::Readiness;
 
 /// The app behind the admin address, and behind the socket for commands.
 #[derive(Clone, Debug)]
 pub struct Admin {
     registry: Registry,
     readiness: Arc<Readiness>,
-    /// Only where commands come in.
-    commands: Option<Commands>,
+    commands: Commands,
+    guard: Arc<Guard>,
+    /// Whether only those can ask who may do everything.
+    is_private: bool,
 }
 
 impl Admin {
-    /// An app over what the process counts.
-    pub fn new(registry: Registry, readiness: Arc<Readiness>) -> Self {
-        Self { registry, readiness, commands: None }
+    /// An app over what the process counts, for the admin address.
+    pub fn new(
+        registry: Registry,
+        readiness: Arc<Readiness>,
+        commands: Commands,
+        guard: Arc<Guard>,
+    ) -> Self {
+        Self { registry, readiness, commands, guard, is_private: false }
     }
 
-    /// The same, which does what it is told under `/api/`.
+    /// The same, for the socket in the state folder.
     #[must_use]
-    pub fn commanding(self, commands: Commands) -> Self {
-        Self { commands: Some(commands), ..self }
+    pub fn commanding(self) -> Self {
+        Self { is_private: true, ..self }
     }
 
-    /// How the edge is, as JSON.
-    async fn status(commands: &Commands) -> Answer {
-        let Some(status) = commands.status().await else { return Answer::ending() };
-        // It holds nothing that JSON cannot say.
-        let body = serde_json::to_string(&status).unwrap_or_default() + "\n";
-        Answer { status: StatusCode::OK, kind: "application/json", body }
-    }
-
-    /// Reloads; what became of it as JSON.
-    async fn reload(commands: &Commands, is_dry_run: bool) -> Answer {
-        let Some(outcome) = commands.reload(is_dry_run).await else { return Answer::ending() };
-        let status = match outcome {
-            Outcome::Rejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Outcome::NeedsUpgrade { .. } => StatusCode::CONFLICT,
-            _ => StatusCode::OK,
-        };
-        // It holds nothing that JSON cannot say.
-        let body = serde_json::to_string(&outcome).unwrap_or_default() + "\n";
-        Answer { status, kind: "application/json", body }
-    }
-
-    /// Has another process take the place; what became of it as JSON.
-    async fn upgrade(commands: &Commands, query: &[u8]) -> Answer {
-        let (mut binary, mut patience) = (None, None);
-        for pair in query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-            let mut sides = pair.splitn(2, |byte| *byte == b'=');
-            let (key, value) = (sides.next().unwrap_or_default(), sides.next().unwrap_or_default());
-            let value = percent_decode(value).collect::<Vec<u8>>();
-            let text = String::from_utf8_lossy(&value);
-            match (key, text.parse()) {
-                (b"binary", _) => binary = Some(PathBuf::from(OsString::from_vec(value))),
-                (b"timeout", Ok(seconds)) => patience = Some(Duration::from_secs(seconds)),
-                _ => {
-                    let what = "The query may hold binary=PATH and timeout=SECONDS.\n";
-                    return Answer::text(StatusCode::BAD_REQUEST, what);
-                }
+    async fn answer(&self, session: &mut ServerSession, door: Door) -> Answer {
+        let request = session.req_header();
+        let path = request.uri.path();
+        if path.starts_with("/api/") {
+            if let Some(refused) = self.guard.refuse(request, door) {
+                return refused;
+            }
+            if let Some(answer) = api::answer(session, &self.commands, door).await {
+                return answer;
             }
         }
-        let upgrade = commands.upgrade(binary, patience).await;
-        let Some(upgrade) = upgrade else { return Answer::ending() };
-        let status = match upgrade {
-            Upgrade::Done { .. } => StatusCode::OK,
-            Upgrade::Failed { .. } => StatusCode::BAD_GATEWAY,
-        };
-        // It holds nothing that JSON cannot say.
-        let body = serde_json::to_string(&upgrade).unwrap_or_default() + "\n";
-        Answer { status, kind: "application/json", body }
+        let request = session.req_header();
+        let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let wants_json = accept.is_some_and(|accept| accept.contains("json"));
+        self.show(&request.method, request.uri.path(), wants_json)
     }
 
-    fn answer(&self, method: &Method, path: &str, wants_json: bool) -> Answer {
+    /// What needs no token.
+    fn show(&self, method: &Method, path: &str, wants_json: bool) -> Answer {
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET is served here.\n");
+            return Answer::not_allowed("GET, HEAD");
         }
         match path {
-            "/metrics" => Answer {
-                status: StatusCode::OK,
-                kind: "text/plain; version=0.0.4; charset=utf-8",
-                body: self.registry.encode(),
-            },
+            "/metrics" => Answer::new(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                self.registry.encode(),
+            ),
             "/healthz" => Answer::text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(wants_json),
-            "/" => Answer::text(StatusCode::OK, "falconer\n\n/metrics\n/healthz\n/readyz\n"),
+            "/" => Answer::text(StatusCode::OK, PLACES),
             _ => Answer::text(StatusCode::NOT_FOUND, "Nothing here; see /.\n"),
         }
     }
@@ -137,72 +87,52 @@ impl Admin {
     fn ready(&self, wants_json: bool) -> Answer {
         let is_ready = self.readiness.is_ready();
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        if wants_json {
-            let problems = self.readiness.problems.lock().clone();
-            let body = if problems.is_empty() {
-                serde_json::json!({ "ready": is_ready })
-            } else {
-                serde_json::json!({ "ready": is_ready, "problems": problems })
-            };
-            let body = format!("{body}\n");
-            return Answer { status, kind: "application/json", body };
+        if !wants_json {
+            return Answer::text(status, if is_ready { "ready\n" } else { "not ready\n" });
         }
-        Answer::text(status, if is_ready { "ready\n" } else { "not ready\n" })
+        let problems = self.readiness.problems();
+        Answer::json(
+            status,
+            &match problems.is_empty() {
+                true => serde_json::json!({ "ready": is_ready }),
+                false => serde_json::json!({ "ready": is_ready, "problems": problems }),
+            },
+        )
     }
 }
 
-struct Answer {
-    status: StatusCode,
-    kind: &'static str,
-    body: String,
-}
+/// What is where.
+const PLACES: &str = "\
+falconer
 
-impl Answer {
-    fn ending() -> Self {
-        Self::text(StatusCode::SERVICE_UNAVAILABLE, "The edge is about to end.\n")
-    }
-
-    fn text(status: StatusCode, body: &str) -> Self {
-        Self { status, kind: "text/plain; charset=utf-8", body: body.into() }
-    }
-}
+/metrics
+/healthz
+/readyz
+/api/status
+/api/config
+/api/documents
+/api/reload
+/api/rollback
+";
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        if let Some(arrival) = Arrival::current() {
+        let arrival = Arrival::current();
+        if let Some(arrival) = &arrival {
             arrival.enter();
         }
-        let request = session.req_header();
-        let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        let wants_json = accept.is_some_and(|accept| accept.contains("json"));
-        let answer = match (&self.commands, &request.method, request.uri.path()) {
-            (Some(commands), &Method::POST, "/api/reload") => match request.uri.query() {
-                None => Self::reload(commands, false).await,
-                Some("dry_run=true") => Self::reload(commands, true).await,
-                Some(_) => Answer::text(
-                    StatusCode::BAD_REQUEST,
-                    "The query may be dry_run=true, or nothing.\n",
-                ),
-            },
-            (Some(commands), &Method::GET, "/api/status") => Self::status(commands).await,
-            (Some(commands), &Method::POST, "/api/upgrade") => {
-                let query = request.uri.query().unwrap_or_default().as_bytes();
-                Self::upgrade(commands, query).await
-            }
-            (_, method, path) => self.answer(method, path, wants_json),
+        let door = match arrival {
+            _ if self.is_private => Door::Commands,
+            Some(arrival) if arrival.connection.peer.is_none() => Door::Socket,
+            _ => Door::Network,
         };
-        let length = answer.body.len();
-        let request = session.req_header();
-        let body = if request.method == Method::HEAD { String::new() } else { answer.body };
-        let response = Response::builder()
-            .status(answer.status)
-            .header(header::CONTENT_TYPE, answer.kind)
-            .header(header::CACHE_CONTROL, "no-store")
-            .header(header::CONTENT_LENGTH, length)
-            .body(body.into_bytes());
-        // Every part is valid, so the fallback never comes.
-        response.unwrap_or_default()
+        let answer = self.answer(session, door).await;
+        if !session.is_body_done() {
+            // What is not wanted is not read to its end either.
+            session.set_keepalive(None);
+        }
+        answer.response(session.req_header().method == Method::HEAD)
     }
 }
 
@@ -210,23 +140,28 @@ impl ServeHttp for Admin {
 mod tests {
     use super::*;
 
+    fn admin(readiness: &Arc<Readiness>) -> Admin {
+        let (commands, _) = Commands::new();
+        Admin::new(Registry::new(), readiness.clone(), commands, Arc::default())
+    }
+
     #[test]
     fn readiness_turns_the_probe() {
         let readiness = Arc::new(Readiness::default());
-        let admin = Admin::new(Registry::new(), readiness.clone());
-        assert_eq!(admin.answer(&Method::GET, "/readyz", false).status, 503);
+        let admin = admin(&readiness);
+        assert_eq!(admin.show(&Method::GET, "/readyz", false).status, 503);
         readiness.begin();
-        let answer = admin.answer(&Method::GET, "/readyz", true);
+        let answer = admin.show(&Method::GET, "/readyz", true);
         assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "{\"ready\":true}\n"));
         readiness.stop();
         readiness.begin();
-        assert_eq!(admin.answer(&Method::GET, "/readyz", false).status, 503, "it stays so");
+        assert_eq!(admin.show(&Method::GET, "/readyz", false).status, 503, "it stays so");
     }
 
     #[test]
     fn only_reading_is_served() {
-        let admin = Admin::new(Registry::new(), Arc::default());
-        assert_eq!(admin.answer(&Method::POST, "/metrics", false).status, 405);
-        assert_eq!(admin.answer(&Method::GET, "/nothing", false).status, 404);
+        let admin = admin(&Arc::default());
+        assert_eq!(admin.show(&Method::POST, "/metrics", false).status, 405);
+        assert_eq!(admin.show(&Method::GET, "/nothing", false).status, 404);
     }
 }

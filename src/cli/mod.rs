@@ -7,6 +7,7 @@ mod explain;
 mod proxy;
 mod reload;
 mod report;
+mod rollback;
 mod run;
 mod schema;
 mod status;
@@ -50,6 +51,8 @@ enum Command {
     Explain(explain::Args),
     /// Have a running edge follow its changed document, and say what became of it.
     Reload(reload::Args),
+    /// Have a running edge go back to a document that ran before, and say what became of it.
+    Rollback(rollback::Args),
     /// Have another process take the place of a running edge, without a connection lost.
     Upgrade(upgrade::Args),
     /// Say how a running edge is: what it runs, and what is open.
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Status(args) => status::status(&args),
         Command::Proxy(args) => proxy::run(&args),

@@ -24,23 +24,34 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let path = if args.dry_run { "/api/reload?dry_run=true" } else { "/api/reload" };
     match edge::ask(&file, &format!("POST {path}")) {
-        Ok(outcome) => show(&outcome),
+        Ok(outcome) => show(&outcome, &WORDS),
         Err(what) => failed(&what),
     }
 }
 
-fn show(outcome: &Outcome) -> ExitCode {
+const WORDS: Words = Words { done: "reloaded", not_done: "not reloaded", noun: "reload" };
+
+/// How a change of documents is called.
+pub(super) struct Words {
+    pub(super) done: &'static str,
+    pub(super) not_done: &'static str,
+    pub(super) noun: &'static str,
+}
+
+/// Says what became of a document.
+pub(super) fn show(outcome: &Outcome, words: &Words) -> ExitCode {
+    let Words { done, not_done, noun } = words;
     match outcome {
         Outcome::Applied { generation, changes } => {
             list(changes);
             let changes = number(changes.len(), "change");
-            tell(stdout(), format_args!("reloaded: {changes}, generation {generation}"));
+            tell(stdout(), format_args!("{done}: {changes}, generation {generation}"));
             ExitCode::SUCCESS
         }
         Outcome::Planned { changes } => {
             list(changes);
             let changes = number(changes.len(), "change");
-            tell(stdout(), format_args!("a reload would bring {changes}"));
+            tell(stdout(), format_args!("a {noun} would bring {changes}"));
             ExitCode::SUCCESS
         }
         Outcome::Unchanged { generation } => {
@@ -54,9 +65,12 @@ fn show(outcome: &Outcome) -> ExitCode {
             ExitCode::from(exit::PROBLEMS)
         }
         Outcome::NeedsUpgrade { fields } => {
-            let what = "not reloaded: read only when a process starts";
-            let remedy = "`falconer upgrade` applies it";
-            failed(&format!("{what}: {}; {remedy}", fields.join(", ")))
+            let what = "read only when a process starts";
+            let remedy = "`falconer upgrade` applies what the files say";
+            failed(&format!("{not_done}: {what}: {}; {remedy}", fields.join(", ")))
+        }
+        Outcome::Outdated { generation } => {
+            failed(&format!("{not_done}: generation {generation} runs by now"))
         }
     }
 }

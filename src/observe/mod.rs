@@ -10,3 +10,4 @@ mod stamp;
 pub use registry::{
     Counter, CounterFamily, Family, Gauge, GaugeFamily, Histogram, HistogramFamily, Registry,
 };
+pub use stamp::Rfc3339;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use time::UtcDateTime;
 
 /// `2026-11-21T11:40:02.123Z`.
-pub(super) struct Rfc3339(pub(super) SystemTime);
+pub struct Rfc3339(pub SystemTime);
 
 /// `2026-11-21 11:40:02`, as W3C's extended log files write it.
 pub(super) struct W3c(pub(super) SystemTime);

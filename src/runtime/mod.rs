@@ -1,5 +1,6 @@
 //! Compiles a document into an immutable snapshot and lends it to requests.
 
+mod asked;
 mod compile;
 mod entry;
 pub mod explain;
@@ -8,6 +9,7 @@ mod retain;
 mod snapshot;
 mod status;
 
+pub use asked::{Answer, Asked, By, Fate, Kept, Wanted};
 pub use compile::{Compiled, compile};
 pub use entry::Entry;
 pub use reload::{

@@ -1,6 +1,7 @@
 //! What a changed document comes to: the same value in the log, the metric, the reply and the exit
 //! code.
 
+use super::asked::{Answer, Asked, Kept};
 use super::compile::{Compiled, compile, compile_keeping};
 use super::retain::Retained;
 use super::snapshot::Snapshot;
@@ -19,8 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// The one key of its section that a reload applies.
+/// The keys of their sections that a reload applies.
+const FOLLOWED: [&str; 3] = [WATCH, TOKEN, HOSTS];
 const WATCH: &str = "server.watch";
+const TOKEN: &str = "admin.token";
+const HOSTS: &str = "admin.hosts";
 
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,11 @@ pub enum Outcome {
         /// The keys that differ.
         fields: Vec<String>,
     },
+    /// It was meant for the place of another snapshot than the one that runs; nothing was done.
+    Outdated {
+        /// The number of the snapshot that runs.
+        generation: u64,
+    },
 }
 
 /// Something with a name that changed.
@@ -76,6 +85,7 @@ impl Outcome {
             Self::Unchanged { .. } => "unchanged",
             Self::Rejected { .. } => "rejected",
             Self::NeedsUpgrade { .. } => "needs_upgrade",
+            Self::Outdated { .. } => "outdated",
         }
     }
 
@@ -134,7 +144,7 @@ pub fn plan(
     };
     let sections = of_process(&running.document, document);
     let mut fields = running.document.differing(document, &sections);
-    fields.retain(|field| field != WATCH);
+    fields.retain(|field| !FOLLOWED.contains(&field.as_str()));
     if !fields.is_empty() {
         return Err(Outcome::NeedsUpgrade { fields });
     }
@@ -168,7 +178,7 @@ pub fn renew(
 
 /// The sections that are read once, when the process starts, and mean something else now.
 fn of_process(before: &Document, after: &Document) -> Vec<&'static str> {
-    let admin = |of: &Document| of.admin.as_ref().map(|admin| admin.value.clone());
+    let admin = |of: &Document| of.admin.as_ref().map(|admin| admin.value.address.clone());
     let fixed = |of: &Document| Server { watch: false, ..of.server.clone() };
     let differ = [
         ("server", fixed(before) != fixed(after)),
@@ -230,8 +240,16 @@ fn changes(
         kind: kind.to_owned(),
         name: name.to_owned(),
     };
-    if running.document.server.watch != document.server.watch {
-        all.push(other("key", WATCH));
+    let admin = |of: &Document| of.admin.as_ref().map(|admin| admin.value.clone());
+    let (before, after) = (admin(&running.document), admin(document));
+    for (key, differs) in [
+        (WATCH, running.document.server.watch != document.server.watch),
+        (TOKEN, before.as_ref().map(|a| &a.token) != after.as_ref().map(|a| &a.token)),
+        (HOSTS, before.as_ref().map(|a| &a.hosts) != after.as_ref().map(|a| &a.hosts)),
+    ] {
+        if differs {
+            all.push(other("key", key));
+        }
     }
     if running.document.log != document.log {
         all.push(other("log", "of falconer"));
@@ -282,13 +300,12 @@ fn endpoints(before: &Document, after: &Document, upstream: &str) -> Vec<Changed
 /// What a running edge is asked for.
 #[derive(Debug)]
 pub enum Requested {
-    /// To read its document again, or only to say what would change.
-    Reload {
-        /// Whether only to say it.
-        is_dry_run: bool,
-        /// Who waits.
-        answer: oneshot::Sender<Outcome>,
-    },
+    /// To take on another document, or only to say what would change.
+    Change(Asked, oneshot::Sender<Answer>),
+    /// To show the document that runs.
+    Document(oneshot::Sender<(u64, Arc<Document>)>),
+    /// To say which documents ran before.
+    Kept(oneshot::Sender<Vec<Kept>>),
     /// To say how it is.
     Status(oneshot::Sender<Status>),
     /// To have another process take its place.
@@ -340,30 +357,40 @@ impl Commands {
         (Self(sender), receiver)
     }
 
-    /// Has the document read again; `None` if the process is about to end.
-    pub async fn reload(&self, is_dry_run: bool) -> Option<Outcome> {
-        let (answer, outcome) = oneshot::channel();
-        self.0.send(Requested::Reload { is_dry_run, answer }).await.ok()?;
-        outcome.await.ok()
+    /// Has another document run; `None`, here and below, if the process is about to end.
+    pub async fn change(&self, asked: Asked) -> Option<Answer> {
+        self.ask(|answer| Requested::Change(asked, answer)).await
     }
 
-    /// Has another process take the place; `None` if this one is about to end.
+    /// The document that runs, and the number of its snapshot.
+    pub async fn document(&self) -> Option<(u64, Arc<Document>)> {
+        self.ask(Requested::Document).await
+    }
+
+    /// The documents that ran, the newest first.
+    pub async fn kept(&self) -> Option<Vec<Kept>> {
+        self.ask(Requested::Kept).await
+    }
+
+    /// Has another process take the place.
     pub async fn upgrade(
         &self,
         binary: Option<PathBuf>,
         patience: Option<Duration>,
     ) -> Option<Upgrade> {
-        let (answer, upgrade) = oneshot::channel();
         let patience = patience.unwrap_or(PATIENCE);
-        self.0.send(Requested::Upgrade { binary, patience, answer }).await.ok()?;
-        upgrade.await.ok()
+        self.ask(|answer| Requested::Upgrade { binary, patience, answer }).await
     }
 
-    /// How the edge is; `None` if the process is about to end.
+    /// How the edge is.
     pub async fn status(&self) -> Option<Status> {
-        let (answer, status) = oneshot::channel();
-        self.0.send(Requested::Status(answer)).await.ok()?;
-        status.await.ok()
+        self.ask(Requested::Status).await
+    }
+
+    async fn ask<T>(&self, about: impl FnOnce(oneshot::Sender<T>) -> Requested) -> Option<T> {
+        let (answer, told) = oneshot::channel();
+        self.0.send(about(answer)).await.ok()?;
+        told.await.ok()
     }
 }
 
@@ -383,7 +410,7 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Self {
         let outcomes = registry.counter(
             "falconer_runtime_reloads_total",
-            "Times that the document was read again, by what became of it.",
+            "Times that a document was to take the place of the one that runs, by what became of it.",
             &["outcome"],
         );
         let outcome = |name| (name, outcomes.handle(&[name]));
@@ -399,7 +426,7 @@ impl Metrics {
         );
         let differs = registry.gauge(
             "falconer_runtime_document_differs",
-            "1 if the document was not applied when it was last read, so that another one runs.",
+            "1 if the files of the document say something else than what runs: they were not applied, or it came from elsewhere.",
             &[],
         );
         let outdated = registry.gauge(
@@ -444,19 +471,16 @@ impl Metrics {
         self.taken_back.inc();
     }
 
-    /// Counts what became of a reload.
+    /// Counts what became of a document.
     pub fn count(&self, outcome: &Outcome) {
         if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome.name()) {
             counter.inc();
         }
-        match outcome {
-            Outcome::Applied { generation, .. } => {
-                self.starts(*generation);
-                self.differs.set(0);
-            }
-            Outcome::Unchanged { .. } => self.differs.set(0),
-            Outcome::Rejected { .. } | Outcome::NeedsUpgrade { .. } => self.differs.set(1),
-            Outcome::Planned { .. } => {}
-        }
+        self.renewed(outcome);
+    }
+
+    /// Shows whether the files of the document say something else than what runs.
+    pub fn differs(&self, differs: bool) {
+        self.differs.set(differs.into());
     }
 }

@@ -1,15 +1,18 @@
 //! The service that brings the edge up, and then has it follow its document.
 
 use super::admin::AdminDoors;
+use super::files::Files;
+use super::library::Library;
 use super::listeners::Listeners;
 use super::state::{self, State};
 use super::upgrade::{Predecessor, StandBy, Successor};
 use super::watched::{News, Watched};
-use crate::admin::Readiness;
+use crate::admin::{Guard, Readiness};
 use crate::config::Read;
 use crate::listener::{Bound, Drain};
-use crate::observe;
-use crate::runtime::{Handle, Outcome, Planned, Requested, Retained, Running, Status, plan, renew};
+use crate::runtime::{
+    Asked, By, Fate, Handle, Outcome, Requested, Retained, Running, Status, renew,
+};
 use crate::upstream::{Names, Upstream};
 use crate::value::Diagnostic;
 use async_trait::async_trait;
@@ -35,8 +38,10 @@ pub type Reader = Arc<dyn Fn() -> Read + Send + Sync>;
 
 /// Looks the names of endpoints up, says that the edge is ready, and then reloads when asked.
 pub(super) struct Control {
-    pub(super) reader: Reader,
+    pub(super) library: Arc<Library>,
     pub(super) running: Arc<Running>,
+    /// Whether what runs came from elsewhere than its files.
+    pub(super) is_beside: bool,
     pub(super) retained: Arc<Retained>,
     pub(super) runtime: Arc<Handle>,
     pub(super) names: Names,
@@ -48,6 +53,7 @@ pub(super) struct Control {
     /// Becomes true when nobody accepts any more.
     pub(super) closed: watch::Sender<bool>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) guard: Arc<Guard>,
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Requested>,
@@ -69,7 +75,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Reloads as often as it is asked to, and when files change. It returns when another process
+    /// Changes as often as it is asked to, and when files change. It returns when another process
     /// has taken the place of this one.
     async fn obey(&mut self) -> Successor {
         let mut look = tokio::time::interval(LOOK);
@@ -90,10 +96,18 @@ impl Control {
                 },
             };
             match requested {
-                Some(Requested::Reload { is_dry_run, answer }) => {
-                    let outcome = self.reload(is_dry_run).await;
+                Some(Requested::Change(asked, answer)) => {
+                    let told = self.change(asked).await;
                     // Whoever asked may have gone.
-                    let _ = answer.send(outcome);
+                    let _ = answer.send(told);
+                }
+                Some(Requested::Document(answer)) => {
+                    let generation = self.runtime.load().generation;
+                    drop(answer.send((generation, self.running.document.clone())));
+                }
+                Some(Requested::Kept(answer)) => {
+                    let list = self.filed(|library, running| library.list(running)).await;
+                    drop(answer.send(list.unwrap_or_default()));
                 }
                 Some(Requested::Status(answer)) => drop(answer.send(self.status(false))),
                 Some(Requested::Upgrade { binary, patience, answer }) => {
@@ -118,6 +132,7 @@ impl Control {
         if let Some(stand_by) = &self.stand_by {
             stand_by.taken().await;
         }
+        self.keep(By::Start, Fate::Applied { generation }).await;
         loop {
             let successor = self.obey().await;
             if self.stand_by(successor).await {
@@ -151,10 +166,8 @@ impl Control {
 
     /// Says how it is; it does nothing else any more.
     pub(super) fn tell(&self, requested: Requested) {
-        match requested {
-            Requested::Reload { answer, .. } => drop(answer),
-            Requested::Upgrade { answer, .. } => drop(answer),
-            Requested::Status(answer) => drop(answer.send(self.status(true))),
+        if let Requested::Status(answer) = requested {
+            drop(answer.send(self.status(true)));
         }
     }
 
@@ -170,7 +183,7 @@ impl Control {
     }
 
     /// Lets the process before go.
-    async fn settle(&mut self) {
+    pub(super) async fn settle(&mut self) {
         if let Some(stand_by) = self.stand_by.take() {
             stand_by.settle().await;
         }
@@ -196,7 +209,7 @@ impl Control {
         let mut are_read = false;
         if document {
             tracing::info!("the document has changed on disk");
-            let outcome = self.reload(false).await;
+            let outcome = self.change(Asked::files(By::Watch)).await.outcome;
             are_read = matches!(outcome, Outcome::Applied { .. } | Outcome::Unchanged { .. });
         }
         if certificates && !are_read {
@@ -219,7 +232,7 @@ impl Control {
                         let (kind, name) = (&*changed.kind, &*changed.name);
                         tracing::info!(kind, name, "renewed, its files have changed");
                     }
-                    let outcome = self.apply(planned).await;
+                    let outcome = self.apply(planned, Files::default(), self.is_beside).await;
                     self.retained.reloads.renewed(&outcome);
                 }
                 problems
@@ -232,7 +245,7 @@ impl Control {
     }
 
     /// Tells what keeps certificates from being those of their files.
-    fn outdated(&self, problems: Vec<String>) {
+    pub(super) fn outdated(&self, problems: Vec<String>) {
         for problem in &problems {
             tracing::error!("{problem}; what was served before still is");
         }
@@ -240,86 +253,8 @@ impl Control {
         self.readiness.tell(problems);
     }
 
-    /// Reads the document again; all of it takes effect, or nothing.
-    async fn reload(&mut self, is_dry_run: bool) -> Outcome {
-        // It would have sockets that this process is about to close.
-        self.settle().await;
-        let start = Instant::now();
-        let outcome = match self.plan(is_dry_run).await {
-            Ok(planned) if planned.changes.is_empty() => self.unchanged(planned, is_dry_run),
-            Ok(Planned { changes, .. }) if is_dry_run => Outcome::Planned { changes },
-            Ok(planned) => self.apply(planned).await,
-            Err(outcome) => outcome,
-        };
-        if !is_dry_run {
-            if matches!(outcome, Outcome::Applied { .. } | Outcome::Unchanged { .. }) {
-                // All files were read, and found good.
-                self.outdated(Vec::new());
-            }
-            self.retained.reloads.count(&outcome);
-            self.last_reload = Some(outcome.name());
-            tell(&outcome, start.elapsed());
-        }
-        outcome
-    }
-
-    async fn plan(&self, is_dry_run: bool) -> Result<Planned, Outcome> {
-        let (reader, running) = (self.reader.clone(), self.running.clone());
-        let (retained, snapshot) = (self.retained.clone(), self.runtime.snapshot());
-        let state_dir = self.state_dir.clone();
-        // Reading files and building tables is no work for a thread that answers.
-        let watched = self.watched.clone();
-        let planned = tokio::task::spawn_blocking(move || {
-            if is_dry_run {
-                return plan(reader(), &running, &snapshot, &retained, None);
-            }
-            watched.reading();
-            let read = reader();
-            // If it has mistakes, they may be corrected in files that only it names.
-            watched.add(&read.document);
-            plan(read, &running, &snapshot, &retained, state_dir.as_deref())
-        });
-        match planned.await {
-            Ok(planned) => planned,
-            Err(error) => {
-                let problems = vec![format!("the document could not be compiled: {error}")];
-                Err(Outcome::Rejected { problems })
-            }
-        }
-    }
-
-    /// Goes on with a document that says the same, perhaps in other files.
-    fn unchanged(&mut self, planned: Planned, is_dry_run: bool) -> Outcome {
-        if !is_dry_run {
-            let (document, certificates) = (planned.document, planned.compiled.certificates);
-            self.running = Arc::new(Running { document, certificates });
-            self.watched.follow(&self.running.document);
-        }
-        Outcome::Unchanged { generation: self.runtime.load().generation }
-    }
-
-    async fn apply(&mut self, planned: Planned) -> Outcome {
-        let Planned { document, compiled, changes, warnings } = planned;
-        let ready = match self.listeners.bind(&document, compiled.listeners) {
-            Ok(ready) => ready,
-            Err(problem) => return Outcome::rejected(&problem),
-        };
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        self.warm(compiled.snapshot.upstreams.values()).await;
-        let generation = compiled.snapshot.generation;
-        observe::log::init(&document.log);
-        let before = self.runtime.swap(compiled.snapshot);
-        self.listeners.apply(ready).await;
-        before.end_gone(&self.runtime.load(), document.server.drain.0);
-        self.running = Arc::new(Running { document, certificates: compiled.certificates });
-        self.watched.follow(&self.running.document);
-        Outcome::Applied { generation, changes }
-    }
-
     /// Looks up what has a name. A name server that is silent delays, but does not prevent.
-    async fn warm(&self, upstreams: impl Iterator<Item = &Arc<Upstream>>) {
+    pub(super) async fn warm(&self, upstreams: impl Iterator<Item = &Arc<Upstream>>) {
         let follow = join_all(upstreams.map(|upstream| upstream.follow(&self.names)));
         let _ = tokio::time::timeout(PATIENCE, follow).await;
     }
@@ -330,34 +265,6 @@ async fn until(stand_by: Option<&StandBy>) {
     match stand_by {
         Some(stand_by) => tokio::time::sleep_until(stand_by.until).await,
         None => std::future::pending().await,
-    }
-}
-
-fn tell(outcome: &Outcome, took: Duration) {
-    match outcome {
-        Outcome::Applied { generation, changes } => {
-            for changed in changes {
-                let (kind, name) = (&*changed.kind, &*changed.name);
-                tracing::debug!(kind, name, "{}", changed.change.name());
-            }
-            tracing::info!(generation, changes = changes.len(), ?took, "reloaded");
-        }
-        Outcome::Planned { .. } => {}
-        Outcome::Unchanged { generation } => {
-            tracing::info!(generation, "the document says what runs already");
-        }
-        Outcome::Rejected { problems } => {
-            for problem in problems {
-                tracing::error!("{problem}");
-            }
-            let errors = problems.len();
-            tracing::error!(errors, "the document is rejected; the one before goes on");
-        }
-        Outcome::NeedsUpgrade { fields } => {
-            let fields = fields.join(", ");
-            let remedy = "`falconer upgrade` applies it";
-            tracing::error!(%fields, remedy, "not reloaded: read only when a process starts");
-        }
     }
 }
 

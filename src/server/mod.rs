@@ -2,8 +2,12 @@
 
 mod admin;
 mod bind;
+mod change;
 mod control;
 pub mod explain;
+mod files;
+mod kept;
+mod library;
 mod limits;
 mod listeners;
 mod signals;
@@ -11,7 +15,7 @@ mod state;
 mod upgrade;
 mod watched;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, Guard, Readiness};
 use crate::config::{self, Document, Placed, Step};
 use crate::listener::{Drain, Manager, Shared};
 use crate::observe::access::{self, Writer};
@@ -24,6 +28,7 @@ use crate::value::{Diagnostic, Problem};
 use admin::AdminDoors;
 use bind::{Place, Spare};
 use control::Control;
+use library::Library;
 use listeners::{Listeners, Ready};
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -155,11 +160,16 @@ fn serve(start: Start, prepared: Prepared) {
         longest,
     };
     let signals = Signals::new(stop, writer.clone(), commands.clone());
-    let app = Admin::new(retained.registry.clone(), readiness.clone());
+    let guard = Arc::new(Guard::of(document.admin.as_ref().map(|admin| &admin.value)));
+    let registry = retained.registry.clone();
+    let app = Admin::new(registry, readiness.clone(), commands, guard.clone());
     let (keeper, opener) = Manager::new(ADMIN, 1);
-    let admin = AdminDoors::open(opener, [app.clone(), app.commanding(commands)], admin, &shared);
+    let admin = AdminDoors::open(opener, [app.clone(), app.commanding()], admin, &shared);
+    let kept = state_dir.clone().filter(|_| state.is_some());
     let control = Control {
-        reader,
+        library: Arc::new(Library::new(reader, document.source().main().0, kept)),
+        is_beside: false,
+        guard,
         watched: Watched::of(&document),
         ready: None,
         last_reload: None,

@@ -4,7 +4,7 @@
 use crate::admin::Readiness;
 use crate::listener::Drain;
 use crate::observe::access::Writer;
-use crate::runtime::Commands;
+use crate::runtime::{Asked, By, Commands};
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use std::convert::Infallible;
@@ -78,7 +78,7 @@ impl Signals {
     async fn reload(&self, told: &mut Signal) -> Infallible {
         loop {
             hear(told).await;
-            let _ = self.commands.reload(false).await;
+            let _ = self.commands.change(Asked::files(By::Sighup)).await;
         }
     }
 }

@@ -33,14 +33,17 @@ pub(super) struct News {
 impl Watched {
     pub(super) fn of(document: &Document) -> Self {
         let watched = Self::default();
-        watched.follow(document);
+        watched.follow(document, false);
         watched
     }
 
-    /// Watches the files of a document that runs as they were read, and no others.
-    pub(super) fn follow(&self, document: &Document) {
+    /// Watches the files of a document that runs as they were read, and no others; one that came
+    /// from elsewhere is beside those of the document, which are still watched.
+    pub(super) fn follow(&self, document: &Document, is_beside: bool) {
         let mut files = self.0.lock();
-        files.document.follow(document.files());
+        if !is_beside {
+            files.document.follow(document.files());
+        }
         files.certificates.read =
             files.certificates.read.clone().and(&std::mem::take(&mut files.tried));
         files.certificates.follow(&document.certificate_files());
@@ -56,8 +59,13 @@ impl Watched {
     /// All files are about to be read as they are now. Those of certificates count as read only
     /// once they are followed: a document that is rejected takes none of them.
     pub(super) fn reading(&self) {
+        self.0.lock().document.reading();
+        self.reading_certificates();
+    }
+
+    /// The same of a document that comes from elsewhere than its files.
+    pub(super) fn reading_certificates(&self) {
         let mut files = self.0.lock();
-        files.document.reading();
         files.tried = files.certificates.read.again();
     }
 
@@ -133,7 +141,7 @@ mod tests {
 
         fs::write(path("site.pem"), "333").unwrap();
         watched.reading();
-        watched.follow(&document);
+        watched.follow(&document, false);
         assert!(
             !watched.look(true).certificates && !watched.look(true).certificates,
             "it was read"

@@ -80,7 +80,7 @@ impl Control {
                         let problems = vec!["another upgrade is under way".to_owned()];
                         drop(answer.send(Upgrade::Failed { problems }));
                     }
-                    reload @ Requested::Reload { .. } => self.deferred.push_back(reload),
+                    other => self.deferred.push_back(other),
                 },
             }
         };
