@@ -66,6 +66,7 @@ async fn help_names_every_command_and_each_explains_itself() {
             "check",
             "explain",
             "reload",
+            "rollback",
             "upgrade",
             "status",
             "proxy",

@@ -57,10 +57,13 @@ async fn every_command_of_a_page_prints_what_is_shown() {
             let above = documents.iter().rev().find(|(start, _)| *start < line);
             if let Some((_, document)) = above {
                 session.write("site.yaml", document);
-                // A reload is asked of an edge that runs.
-                let starts = |step: &Step| {
-                    step.command.contains("falconer ") && !step.command.contains("falconer reload")
+                // These are asked of an edge that runs.
+                let is_asked = |step: &Step| {
+                    ["reload", "rollback"]
+                        .iter()
+                        .any(|asked| step.command.contains(&format!("falconer {asked}")))
                 };
+                let starts = |step: &Step| step.command.contains("falconer ") && !is_asked(step);
                 if !steps.iter().any(starts) {
                     for endpoint in endpoints(document) {
                         let endpoint = session.here(&endpoint);
