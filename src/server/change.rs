@@ -135,9 +135,10 @@ impl Control {
         self.warm(compiled.snapshot.upstreams.values()).await;
         let generation = compiled.snapshot.generation;
         observe::log::init(&document.log);
-        self.runtime.swap(compiled.snapshot);
+        let before = self.runtime.swap(compiled.snapshot);
         self.guard.follow(document.admin.as_ref().map(|admin| &admin.value));
         self.listeners.apply(ready).await;
+        before.end_gone(&self.runtime.load(), document.server.drain.0);
         self.runs(Running { document, certificates: compiled.certificates }, is_beside);
         Outcome::Applied { generation, changes }
     }
