@@ -48,9 +48,7 @@ impl Loader<'_> {
             Some(given) => {
                 given.found(name.folder(), text).map(Into::into).ok_or_else(|| unknown(&text))
             }
-            None => expand(name.folder(), text).map_err(|what| {
-                Problem::new(what, "correct the pattern, or write `[[]` for a bracket")
-            }),
+            None => expand(name.folder(), text),
         };
         let paths = found.unwrap_or_else(|problem| {
             self.whole = false;
@@ -204,19 +202,19 @@ pub(super) fn unknown(name: &dyn Display) -> Problem {
 }
 
 /// The files that a pattern finds, sorted; hidden ones only if the pattern says so.
-pub(super) fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Problem> {
     // Only the operator's own text is a pattern, a bracket in a folder's name is none.
     let folder = glob::Pattern::escape(&folder.to_string_lossy());
     let whole = Path::new(&folder).join(pattern);
     let options =
         glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let found = glob::glob_with(&whole.to_string_lossy(), options)
-        .map_err(|error| format!("`{pattern}` is no pattern: {}", error.msg))?;
+    let found = glob::glob_with(&whole.to_string_lossy(), options).map_err(|error| {
+        let what = format!("`{pattern}` is no pattern: {}", error.msg);
+        Problem::new(what, "correct the pattern, or write `[[]` for a bracket")
+    })?;
     let mut paths = Vec::new();
     for path in found {
-        let path = path.map_err(|error| {
-            format!("cannot read `{}`: {}", error.path().display(), error.error())
-        })?;
+        let path = path.map_err(|error| Problem::unreadable(error.path(), error.error()))?;
         if !path.is_dir() {
             paths.push(path);
         }

@@ -15,6 +15,7 @@ mod regex;
 mod secret;
 mod size;
 mod switch;
+mod user;
 mod word;
 
 pub use byte_rate::ByteRate;
@@ -28,5 +29,6 @@ pub use regex::Regex;
 pub use secret::Secret;
 pub use size::Size;
 pub use switch::Switch;
+pub use user::user;
 pub(crate) use word::word;
 pub use word::{Problem, Word};

@@ -1,5 +1,6 @@
 //! What every word of the document has in common.
 
+use super::user;
 use std::path::Path;
 use std::str::FromStr;
 use std::{fmt, io};
@@ -23,13 +24,14 @@ impl Problem {
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
         let (why, remedy) = match error.kind() {
             io::ErrorKind::NotFound => {
-                ("there is no such file".into(), "correct the path, or create the file")
+                ("there is no such file".into(), "correct the path, or create the file".into())
             }
             io::ErrorKind::PermissionDenied => {
-                ("permission denied".into(), "let this user read it")
+                let remedy = format!("let the user `{}` read it, and enter its folders", user());
+                ("permission denied".into(), remedy)
             }
-            io::ErrorKind::IsADirectory => ("it is a folder".into(), "name a file in it"),
-            _ => (error.to_string(), "name another file"),
+            io::ErrorKind::IsADirectory => ("it is a folder".into(), "name a file in it".into()),
+            _ => (error.to_string(), "name another file".to_owned()),
         };
         Self::new(format!("cannot read `{}`: {why}", path.display()), remedy)
     }
