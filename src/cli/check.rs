@@ -2,9 +2,9 @@
 
 use super::report::{self, number};
 use super::{exit, run};
-use crate::config;
 use crate::observe::Registry;
 use crate::runtime::{Retained, compile};
+use crate::server::{self, Purpose};
 use std::process::ExitCode;
 
 /// Reads the document and every file it names; binds and writes nothing.
@@ -13,10 +13,10 @@ pub(super) fn check(args: &run::Args) -> ExitCode {
         Ok(file) => file,
         Err(diagnostic) => return report::refused(&diagnostic),
     };
-    let read = config::read(&file);
+    let (read, mut further) = server::read(&file, Purpose::Check);
     let document = &read.document;
     let retained = Retained::new(Registry::new(), document.metrics.latency);
-    let (_, further) = compile(document, None, &retained, None);
+    further.extend(compile(document, None, &retained, None).1);
     if report::report(&read.diagnostics(further)) {
         return ExitCode::from(exit::PROBLEMS);
     }

@@ -34,5 +34,5 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let document = document.to_string().replace('$', "$$");
     let reader = Arc::new(move || config::read_text(Path::new("arguments"), &document));
     // There is nothing to keep, and nothing to reload.
-    run::start(reader(), reader, None)
+    run::start(reader(), Vec::new(), reader, None)
 }

@@ -4,7 +4,7 @@ use super::{exit, failed, report};
 use crate::config::{self, Read};
 use crate::observe::{self, Registry};
 use crate::runtime::{Retained, compile};
-use crate::server::{self, Predecessor, Reader, Start};
+use crate::server::{self, Predecessor, Purpose, Reader, Start};
 use crate::value::{Diagnostic, Problem};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,16 +37,21 @@ impl Args {
 pub(super) fn run(args: &Args) -> ExitCode {
     match args.document() {
         Ok(file) => {
-            let read = config::read(&file);
+            let (read, further) = server::read(&file, Purpose::Run);
             let state_dir = read.is_sound().then(|| server::state_dir(&read.document));
-            start(read, Arc::new(move || config::read(&file)), state_dir)
+            start(read, further, Arc::new(move || config::read(&file)), state_dir)
         }
         Err(diagnostic) => report::refused(&diagnostic),
     }
 }
 
 /// Starts what was read, or says why not; `reader` reads it again.
-pub(super) fn start(read: Read, reader: Reader, state_dir: Option<PathBuf>) -> ExitCode {
+pub(super) fn start(
+    read: Read,
+    mut further: Vec<Diagnostic>,
+    reader: Reader,
+    state_dir: Option<PathBuf>,
+) -> ExitCode {
     let predecessor = match Predecessor::of_process() {
         Ok(predecessor) => predecessor,
         Err(error) => return failed(&format!("no place is handed over: {error}")),
@@ -56,7 +61,11 @@ pub(super) fn start(read: Read, reader: Reader, state_dir: Option<PathBuf>) -> E
         Some(predecessor) => retained.inheriting(predecessor.inherited()),
         None => retained,
     };
-    let (compiled, further) = compile(&read.document, None, &retained, state_dir.as_deref());
+    // A document with problems leaves no trace.
+    let is_sound = read.is_sound() && !further.iter().any(Diagnostic::is_error);
+    let state_dir = state_dir.filter(|_| is_sound);
+    let (compiled, found) = compile(&read.document, None, &retained, state_dir.as_deref());
+    further.extend(found);
     let diagnostics = read.diagnostics(further);
     let has_errors = report::report(&diagnostics);
     let Some(compiled) = compiled.filter(|_| !has_errors) else {

@@ -30,6 +30,11 @@ pub struct Config {
     /// How long a process that is told to stop goes on as before, but for `/readyz`, which is 503 at
     /// once: load balancers before it look elsewhere meanwhile. Default: `0s`.
     pub shutdown_delay: Duration,
+    /// The user, by name or id, that an edge becomes that is started as root; it keeps the right to
+    /// bind ports below 1024. Default: it stays who it is.
+    pub user: Option<String>,
+    /// The group that it has then. Default: that of the user.
+    pub group: Option<String>,
     /// Whether the edge reloads by itself when a file of the document changes. Default: false.
     pub watch: bool,
     /// Idle upstream connections that the process keeps. Default: 4096.
@@ -52,6 +57,8 @@ impl Default for Config {
             upgrade_drain: Duration::secs(3600),
             idle_grace: Duration::secs(2),
             shutdown_delay: Duration::secs(0),
+            user: None,
+            group: None,
             watch: false,
             upstream_pool: 4096,
             via: Via::Auto,

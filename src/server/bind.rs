@@ -3,7 +3,7 @@
 use super::upgrade::Predecessor;
 use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
-use crate::value::{Diagnostic, OneOrMany, Problem};
+use crate::value::{Diagnostic, OneOrMany, Problem, user};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -112,7 +112,9 @@ fn takes_ipv4(address: &Address, all: &OneOrMany<Address>) -> bool {
 }
 
 fn problem(name: &str, address: &Address, error: &io::Error, is_own: bool) -> Problem {
+    let of_folder = || format!("let the user `{}` write to its folder, or take another", user());
     let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied if matches!(address, Address::Unix(_)) => &of_folder(),
         io::ErrorKind::AddrInUse if is_own => {
             "this edge listens at that port already: take the old address out by a reload of its \
             own first, or start the edge anew"

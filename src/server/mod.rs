@@ -13,6 +13,7 @@ mod listeners;
 mod signals;
 mod state;
 mod upgrade;
+mod user;
 mod watched;
 
 use crate::admin::{Admin, Guard, Readiness};
@@ -46,6 +47,7 @@ use watched::Watched;
 pub use control::Reader;
 pub use state::{SOCKET, draining};
 pub use upgrade::Predecessor;
+pub use user::{Purpose, read};
 
 /// How long the last lines of the access log may take when the process ends.
 const FLUSH: Duration = Duration::from_secs(2);

@@ -29,6 +29,7 @@ mod regressions;
 mod reload;
 mod routes;
 mod seeing;
+mod service;
 mod support;
 mod upgrade;
 mod upstreams;

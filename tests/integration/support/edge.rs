@@ -57,6 +57,12 @@ impl Builder {
         self
     }
 
+    /// Gives the document's folder to a user of the system; only root can.
+    pub fn owned_by(self, user: u32) -> Self {
+        std::os::unix::fs::chown(self.folder.path(), Some(user), Some(user)).expect("root's right");
+        self
+    }
+
     /// Sets a variable of the edge's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -131,7 +137,11 @@ impl Builder {
         let mut words = self.under.iter().chain([&binary]);
         let mut process = Command::new(words.next().expect("a program"));
         process.args(words);
-        process.arg(command).arg("-c").arg(path).env_remove("STATE_DIRECTORY");
+        process.arg(command).arg("-c").arg(path);
+        // The tests may run as a service themselves.
+        for name in ["STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            process.env_remove(name);
+        }
         process.envs(self.environment.iter().map(|(name, value)| (name, value)));
         process
     }

@@ -34,7 +34,7 @@ mod wire;
 
 pub use certs::{Authority, Certificate};
 pub use client::{Client, Request};
-pub use edge::{Edge, Ended, edge};
+pub use edge::{Builder, Edge, Ended, edge};
 pub use flow::{Download, Flow, Upload};
 pub use h2::{Exchange, H2};
 pub use kestrel::{Kestrel, Way, kestrel};

@@ -82,10 +82,22 @@ impl Process {
     }
 
     fn memory(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of it");
-        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        let line = &self.threads(name)[0];
+        let kib = line.trim_end_matches(" kB").parse::<u64>().expect("a number");
         kib * 1024
+    }
+
+    /// What the system says of each of its threads under a name such as `Uid:`.
+    pub fn threads(&self, name: &str) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid)).expect("its threads");
+        let status = threads.map(|thread| thread.unwrap().path().join("status"));
+        let of = |path| {
+            // A thread may end at any time.
+            let status = std::fs::read_to_string(path).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            Some(line.expect("a line of it").split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        status.filter_map(of).collect()
     }
 
     /// What it wrote to stdout.
