@@ -19,6 +19,10 @@ pub struct Config {
     /// `state` beside the document.
     #[schemars(extend("format" = "path"))]
     pub state_dir: Option<PathBuf>,
+    /// Where the id of the process is written when the edge is ready. Default: `falconer.pid` in
+    /// the state directory.
+    #[schemars(extend("format" = "path"))]
+    pub pid_file: Option<PathBuf>,
     /// How long a stopping process lets exchanges finish. Default: `30s`.
     pub drain: Duration,
     /// How long a process whose place another one took keeps its exchanges and streams.
@@ -53,6 +57,7 @@ impl Default for Config {
         Self {
             threads: Count::Auto,
             state_dir: None,
+            pid_file: None,
             drain: Duration::secs(30),
             upgrade_drain: Duration::secs(3600),
             idle_grace: Duration::secs(2),

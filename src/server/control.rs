@@ -4,6 +4,7 @@ use super::admin::AdminDoors;
 use super::files::Files;
 use super::library::Library;
 use super::listeners::Listeners;
+use super::pid_file::PidFile;
 use super::state::{self, State};
 use super::upgrade::{Predecessor, StandBy, Successor};
 use super::watched::{News, Watched};
@@ -54,6 +55,7 @@ pub(super) struct Control {
     pub(super) closed: watch::Sender<bool>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) guard: Arc<Guard>,
+    pub(super) pid_file: Option<PidFile>,
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Requested>,
@@ -180,6 +182,12 @@ impl Control {
             Some(_) => tracing::info!(process, "took over from the process before"),
             None => tracing::warn!(process, "the process before is gone, this one serves alone"),
         }
+        self.announce();
+    }
+
+    /// Tells the system that this process is the edge.
+    fn announce(&self) {
+        self.pid_file.iter().for_each(PidFile::write);
     }
 
     /// Lets the process before go.
@@ -286,6 +294,9 @@ impl ServiceWithDependents for Control {
         self.readiness.begin();
         self.ready = Some(Instant::now());
         self.retained.reloads.starts(generation);
+        if self.predecessor.is_none() {
+            self.announce();
+        }
         tracing::info!(generation, "ready");
         let mut drain = self.drain.watch();
         tokio::select! {

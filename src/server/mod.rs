@@ -10,6 +10,7 @@ mod kept;
 mod library;
 mod limits;
 mod listeners;
+mod pid_file;
 mod signals;
 mod state;
 mod upgrade;
@@ -31,6 +32,7 @@ use bind::{Place, Spare};
 use control::Control;
 use library::Library;
 use listeners::{Listeners, Ready};
+use pid_file::PidFile;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -124,6 +126,7 @@ fn serve(start: Start, prepared: Prepared) {
     let threads = document.server.threads.or(limits::cores);
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);
 
+    let pid_file = PidFile::of(&document, state_dir.as_deref().filter(|_| state.is_some()));
     let runtime = Handle::new(snapshot);
     let readiness = Arc::new(Readiness::default());
     let drain = Arc::new(Drain::default());
@@ -186,6 +189,7 @@ fn serve(start: Start, prepared: Prepared) {
         drain,
         closed,
         readiness,
+        pid_file: pid_file.clone(),
         heard: signals.heard(),
         requests,
         deferred: VecDeque::new(),
@@ -205,6 +209,7 @@ fn serve(start: Start, prepared: Prepared) {
 
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     writer.close(FLUSH);
+    pid_file.iter().for_each(PidFile::remove_if_own);
 }
 
 /// The sockets of the admin address.

@@ -6,6 +6,7 @@ mod predecessor;
 mod successor;
 
 use super::control::Control;
+use super::pid_file::PidFile;
 use crate::runtime::{Requested, Upgrade};
 use channel::{Gift, Offer, VERSION};
 pub use predecessor::Predecessor;
@@ -136,6 +137,8 @@ impl Control {
     fn resume(&mut self) {
         self.listeners.resume();
         self.admin.resume(self.state.as_ref());
+        // It may name the other one by now.
+        self.pid_file.iter().for_each(PidFile::write);
     }
 
     /// Stands by for as long as the next process may need it. Returns whether it has settled; if

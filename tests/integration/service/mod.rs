@@ -1,5 +1,6 @@
 //! The edge as a service of the system: who it is, and what it and its supervisor tell each other.
 
+mod pid_file;
 mod user;
 
 /// Whether the tests may become other users, and show the edge a system with users of their own;

