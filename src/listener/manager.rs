@@ -11,7 +11,7 @@ use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The service that accepts for all listeners of one kind of app.
 pub struct Manager<A> {
@@ -39,6 +39,7 @@ pub(super) enum Until {
 }
 
 enum Order<A> {
+    Answer(oneshot::Sender<()>),
     Sweep(Arc<Listener<A>>),
     Accept(Arc<Listener<A>>, Kind, watch::Receiver<Until>),
 }
@@ -51,7 +52,20 @@ impl<A> Manager<A> {
     }
 }
 
+impl<A> Clone for Opener<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<A> Opener<A> {
+    /// Waits until the threads that serve take an order; false if they never will.
+    pub async fn answers(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Answer(answer));
+        answered.await.is_ok()
+    }
+
     /// Begins to look after the connections of a listener; once for all its sockets.
     pub fn open(&self, listener: &Arc<Listener<A>>) {
         self.order(Order::Sweep(listener.clone()));
@@ -91,6 +105,8 @@ impl Accepting {
 impl<A: HttpServerApp + Send + Sync + 'static> Manager<A> {
     fn follow(&self, order: Order<A>) {
         match order {
+            // Whoever asked may have gone.
+            Order::Answer(answer) => drop(answer.send(())),
             Order::Sweep(listener) => drop(tokio::spawn(sweep(listener))),
             Order::Accept(listener, socket, stop) => {
                 let spawned = match socket {

@@ -24,6 +24,9 @@ impl Control {
         }
         let before = self.running.clone();
         let (is_beside, is_kept) = (wanted != Wanted::Files, matches!(wanted, Wanted::Earlier(_)));
+        if !is_dry_run {
+            self.supervisor.reloading();
+        }
         let outcome = match self.plan(wanted, is_dry_run).await {
             Ok(Planned { changes, .. }) if is_dry_run && !changes.is_empty() => {
                 Outcome::Planned { changes }
@@ -46,6 +49,7 @@ impl Control {
         }
         self.retained.reloads.count(&outcome);
         self.last_reload = Some(outcome.name());
+        self.supervisor.reloaded(self.runtime.load().generation, &outcome);
         tell(&outcome, by, start.elapsed());
         // One that is kept already is no news if it cannot run any more.
         if let Some(fate) = Fate::of(&outcome).filter(|fate| fate.is_applied() || !is_kept) {

@@ -4,6 +4,7 @@ use super::admin::AdminDoors;
 use super::files::Files;
 use super::library::Library;
 use super::listeners::Listeners;
+use super::notify::Supervisor;
 use super::pid_file::PidFile;
 use super::state::{self, State};
 use super::upgrade::{Predecessor, StandBy, Successor};
@@ -55,6 +56,7 @@ pub(super) struct Control {
     pub(super) closed: watch::Sender<bool>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) guard: Arc<Guard>,
+    pub(super) supervisor: Supervisor,
     pub(super) pid_file: Option<PidFile>,
     /// Told when signals are heard.
     pub(super) heard: Arc<Notify>,
@@ -137,7 +139,9 @@ impl Control {
         self.keep(By::Start, Fate::Applied { generation }).await;
         loop {
             let successor = self.obey().await;
+            let process = successor.process();
             if self.stand_by(successor).await {
+                self.supervisor.hand_over(process);
                 self.superseded.send_replace(true);
                 return;
             }
@@ -182,12 +186,14 @@ impl Control {
             Some(_) => tracing::info!(process, "took over from the process before"),
             None => tracing::warn!(process, "the process before is gone, this one serves alone"),
         }
-        self.announce();
+        self.announce(generation);
     }
 
     /// Tells the system that this process is the edge.
-    fn announce(&self) {
+    fn announce(&self, generation: u64) {
         self.pid_file.iter().for_each(PidFile::write);
+        self.supervisor.ready(generation);
+        tokio::spawn(self.supervisor.clone().keep_telling(self.listeners.pulse()));
     }
 
     /// Lets the process before go.
@@ -295,7 +301,7 @@ impl ServiceWithDependents for Control {
         self.ready = Some(Instant::now());
         self.retained.reloads.starts(generation);
         if self.predecessor.is_none() {
-            self.announce();
+            self.announce(generation);
         }
         tracing::info!(generation, "ready");
         let mut drain = self.drain.watch();

@@ -105,6 +105,15 @@ impl Listeners {
         self.ending.iter().filter_map(Weak::upgrade).for_each(|listener| listener.remove(longest));
     }
 
+    /// What shows that the threads that serve are alive.
+    pub(super) fn pulse(&self) -> impl Fn() -> BoxFuture<'static, bool> + use<> {
+        let opener = self.opener.clone();
+        move || {
+            let opener = opener.clone();
+            async move { opener.answers().await }.boxed()
+        }
+    }
+
     /// Closes every socket, because the process drains.
     pub(super) async fn close(&mut self) {
         let mut doors = Vec::new();

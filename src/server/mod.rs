@@ -10,6 +10,7 @@ mod kept;
 mod library;
 mod limits;
 mod listeners;
+mod notify;
 mod pid_file;
 mod signals;
 mod state;
@@ -32,6 +33,7 @@ use bind::{Place, Spare};
 use control::Control;
 use library::Library;
 use listeners::{Listeners, Ready};
+use notify::Supervisor;
 use pid_file::PidFile;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -126,6 +128,7 @@ fn serve(start: Start, prepared: Prepared) {
     let threads = document.server.threads.or(limits::cores);
     process::show(&retained.registry, crate::VERSION, crate::COMMIT);
 
+    let supervisor = Supervisor::of_environment();
     let pid_file = PidFile::of(&document, state_dir.as_deref().filter(|_| state.is_some()));
     let runtime = Handle::new(snapshot);
     let readiness = Arc::new(Readiness::default());
@@ -161,6 +164,7 @@ fn serve(start: Start, prepared: Prepared) {
         superseded: succession,
         drain: drain.clone(),
         readiness: readiness.clone(),
+        supervisor: supervisor.clone(),
         delay: document.server.shutdown_delay.0,
         longest,
     };
@@ -189,6 +193,7 @@ fn serve(start: Start, prepared: Prepared) {
         drain,
         closed,
         readiness,
+        supervisor,
         pid_file: pid_file.clone(),
         heard: signals.heard(),
         requests,

@@ -1,6 +1,7 @@
 //! SIGTERM, SIGINT and SIGQUIT drain, a second one ends at once; SIGHUP reloads; SIGUSR1 opens the
 //! access log anew; SIGUSR2 has another process take the place of this one.
 
+use super::notify::Supervisor;
 use crate::admin::Readiness;
 use crate::listener::Drain;
 use crate::observe::access::Writer;
@@ -21,6 +22,7 @@ pub(super) struct Stop {
     pub(super) superseded: watch::Receiver<bool>,
     pub(super) drain: Arc<Drain>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) supervisor: Supervisor,
     /// How long the process goes on but for its readiness.
     pub(super) delay: Duration,
     /// What is open after so long is cut off.
@@ -98,6 +100,7 @@ impl Stop {
 
     async fn drain(&self) {
         self.readiness.stop();
+        self.supervisor.stopping(self.delay + self.longest);
         // Who was replaced gets nothing that could go elsewhere.
         if !self.delay.is_zero() && !*self.superseded.borrow() {
             tracing::info!(delay = ?self.delay, "stopping: not ready any more, still serving");

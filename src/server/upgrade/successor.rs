@@ -84,7 +84,7 @@ impl Successor {
     }
 
     /// The number of its process.
-    pub(super) fn process(&self) -> u32 {
+    pub(in crate::server) fn process(&self) -> u32 {
         self.child.child.id().unwrap_or_default()
     }
 
