@@ -60,6 +60,16 @@ impl Bound {
         Self { socket, file, is_given: AtomicBool::new(false) }
     }
 
+    /// Leaves its file to who bound it, for good.
+    pub fn leave_file(&mut self) {
+        self.file = None;
+    }
+
+    /// Whether it has a file that is removed with it.
+    pub fn owns_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Leaves its file to another process, which has the socket too.
     pub fn give(&self) {
         self.is_given.store(true, Ordering::Relaxed);

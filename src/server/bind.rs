@@ -1,5 +1,6 @@
 //! Sockets for what a document says, before anything of it is started.
 
+use super::activation::Activated;
 use super::upgrade::Predecessor;
 use crate::config::{Document, Step};
 use crate::listener::{Address, Bound};
@@ -40,6 +41,25 @@ impl Spare {
         Self(predecessor.sockets().filter_map(place).collect())
     }
 
+    /// Those that systemd bound; they are nobody's yet.
+    pub(super) fn activated(sockets: Vec<Activated>) -> Self {
+        let place = |Activated { name, bound }: Activated| {
+            let address = bound.address().ok()?;
+            tracing::debug!(name, %address, "handed over by systemd");
+            let bound = Arc::new(bound);
+            Some(Place { listener: "".into(), address, bound, with_ipv4: false, is_new: true })
+        };
+        Self(sockets.into_iter().filter_map(place).collect())
+    }
+
+    /// Tells which of systemd's sockets nobody took.
+    pub(super) fn tell_unused(self) {
+        for Place { address, .. } in self.0.iter().filter(|place| place.is_nobodys()) {
+            let remedy = "give a listener this address, or take it out of the socket's unit";
+            tracing::warn!(%address, remedy, "a socket of systemd's is at no listener's address");
+        }
+    }
+
     /// One socket for each address of a listener.
     pub(super) fn bind(
         &mut self,
@@ -53,7 +73,7 @@ impl Spare {
             let with_ipv4 = takes_ipv4(&address, addresses);
             if let Some(place) = self.take(name, &address, with_ipv4) {
                 let is_new = place.is_new || *place.listener != *name;
-                return Ok(Place { listener: name.into(), is_new, ..place });
+                return Ok(Place { listener: name.into(), with_ipv4, is_new, ..place });
             }
             let bound = Bound::new(&address, with_ipv4).map_err(|error| {
                 let steps = [steps, &[Step::Key("address".into())]].concat();
@@ -70,7 +90,7 @@ impl Spare {
         let is_any = matches!(address, Address::Tcp(address) if address.port() == 0);
         let fits = |place: &Place| {
             place.address == *address
-                && place.with_ipv4 == with_ipv4
+                && (place.with_ipv4 == with_ipv4 || place.is_nobodys())
                 && (!is_any || *place.listener == *name)
         };
         let found = self.0.iter().position(fits)?;
@@ -81,7 +101,14 @@ impl Spare {
     fn is_own(&self, address: &Address) -> bool {
         let Address::Tcp(wanted) = address else { return false };
         let has_port = |place: &Place| matches!(place.address, Address::Tcp(held) if held.port() == wanted.port());
-        self.0.iter().any(has_port)
+        self.0.iter().any(|place| has_port(place) && !place.is_nobodys())
+    }
+}
+
+impl Place {
+    /// Whether it is no listener's. Its unit decides about IPv4.
+    fn is_nobodys(&self) -> bool {
+        self.listener.is_empty()
     }
 }
 

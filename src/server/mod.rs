@@ -1,5 +1,6 @@
 //! The composition root: one compiled document in, one running engine out.
 
+mod activation;
 mod admin;
 mod bind;
 mod change;
@@ -106,16 +107,21 @@ struct Prepared {
 impl Prepared {
     fn new(start: &mut Start) -> Result<Self, Diagnostic> {
         let Start { document, state_dir, predecessor, .. } = start;
+        let sockets = activation::sockets();
         limits::raise_descriptors();
         tls::check_roots()?;
         let state = match state_dir {
             Some(folder) => State::take(document, folder, predecessor.as_mut())?,
             None => None,
         };
-        let mut spare = predecessor.as_ref().map(Spare::given).unwrap_or_default();
+        let mut spare = match predecessor.as_ref() {
+            Some(predecessor) => Spare::given(predecessor),
+            None => Spare::activated(sockets),
+        };
         let entries = std::mem::take(&mut start.compiled.listeners);
         let ready = Ready::bind(document, entries, &mut spare)?;
         let admin = admin(document, &mut spare)?;
+        spare.tell_unused();
         let writer = Arc::new(access_log(document, &start.retained.registry)?);
         Ok(Self { state, ready, admin, writer })
     }

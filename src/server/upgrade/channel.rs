@@ -67,6 +67,8 @@ pub(super) enum Gift {
         address: String,
         /// Whether it takes IPv4 beside IPv6.
         with_ipv4: bool,
+        /// Whether the file of a unix socket goes with it.
+        owns_file: bool,
     },
     /// The socket on which commands come in.
     Commands,
@@ -240,7 +242,7 @@ mod tests {
 
     fn gift(number: usize) -> Gift {
         let (listener, address) = (format!("web-{number}"), "127.0.0.1:80".to_owned());
-        Gift::Socket { listener, address, with_ipv4: false }
+        Gift::Socket { listener, address, with_ipv4: false, owns_file: false }
     }
 
     #[tokio::test]

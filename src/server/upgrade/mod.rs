@@ -101,7 +101,8 @@ impl Control {
             .map(|place| {
                 let listener = place.listener.to_string();
                 let (address, with_ipv4) = (place.address.to_string(), place.with_ipv4);
-                let gift = Gift::Socket { listener, address, with_ipv4 };
+                let owns_file = place.bound.owns_file();
+                let gift = Gift::Socket { listener, address, with_ipv4, owns_file };
                 Ok((gift, place.bound.as_fd().try_clone_to_owned()?))
             })
             .collect::<std::io::Result<Vec<_>>>()?;

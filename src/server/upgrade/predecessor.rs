@@ -103,7 +103,7 @@ impl Predecessor {
         &self,
     ) -> impl Iterator<Item = (&str, &str, bool, &Arc<Bound>)> {
         self.gifts.iter().filter_map(|(gift, given)| match (gift, given) {
-            (Gift::Socket { listener, address, with_ipv4 }, Given::Socket(bound)) => {
+            (Gift::Socket { listener, address, with_ipv4, .. }, Given::Socket(bound)) => {
                 Some((&**listener, &**address, *with_ipv4, bound))
             }
             _ => None,
@@ -172,7 +172,10 @@ impl Given {
         Ok(match gift {
             Gift::Lock => Self::Lock(Some(descriptor.into())),
             Gift::Socket { .. } | Gift::Commands => {
-                let bound = Bound::adopt(descriptor)?;
+                let mut bound = Bound::adopt(descriptor)?;
+                if matches!(gift, Gift::Socket { owns_file: false, .. }) {
+                    bound.leave_file();
+                }
                 // Its file is the predecessor's until it leaves.
                 bound.give();
                 Self::Socket(Arc::new(bound))

@@ -1,5 +1,6 @@
 //! The edge as a service of the system: who it is, and what it and its supervisor tell each other.
 
+mod activation;
 mod notify;
 mod pid_file;
 mod user;
