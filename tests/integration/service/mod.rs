@@ -3,6 +3,7 @@
 mod activation;
 mod notify;
 mod pid_file;
+mod units;
 mod user;
 
 /// Whether the tests may become other users, and show the edge a system with users of their own;
