@@ -29,7 +29,10 @@ impl Answer {
     }
 
     pub(super) fn ending() -> Self {
-        Self::text(StatusCode::SERVICE_UNAVAILABLE, "The edge is about to end.\n")
+        Self::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This process is about to end, or another one has its place.\n",
+        )
     }
 
     /// Only these methods are served.

@@ -6,16 +6,26 @@ use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// Asks the edge of a document for something, and gives its answer; an error says why there is none.
 pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, String> {
     let read = config::read(file);
     let socket = &server::state_dir(&read.document).join(server::SOCKET);
-    let answer = exchange(socket, request).map_err(|error| match error.kind() {
+    let ask = || exchange(socket, request, None);
+    // Another process may just have taken the place of the one that was asked: once more, then.
+    let is_news = |answer: &String| !answer.starts_with("HTTP/1.1 503");
+    let answer = match ask() {
+        Ok(answer) if !is_news(&answer) => ask().or(Ok(answer)),
+        done => done,
+    };
+    let answer = answer.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             let socket = socket.display();
             let remedy = if read.is_sound() {
-                "start one, name its document with `-c FILE`, or set STATE_DIRECTORY as its service does"
+                "start one, name its document with `-c FILE`, or set STATE_DIRECTORY as its service \
+                 does; one that runs with another `state_dir` than the document names now is upgraded \
+                 by SIGUSR2"
             } else {
                 "the document has mistakes, and may not say where; try `falconer check`"
             };
@@ -35,7 +45,8 @@ pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, 
 pub(super) fn ask_draining<T: DeserializeOwned>(file: &Path, request: &str) -> Vec<T> {
     let read = config::read(file);
     let sockets = server::draining(&server::state_dir(&read.document));
-    let answers = sockets.iter().filter_map(|socket| exchange(socket, request).ok());
+    let patience = Some(Duration::from_secs(2));
+    let answers = sockets.iter().filter_map(|socket| exchange(socket, request, patience).ok());
     answers.filter_map(|answer| understand(&answer).ok()).collect()
 }
 
@@ -50,8 +61,10 @@ fn understand<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
 }
 
 /// Sends a request whose answer ends with the connection.
-fn exchange(socket: &Path, request: &str) -> io::Result<String> {
+fn exchange(socket: &Path, request: &str, patience: Option<Duration>) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
     let head = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     stream.write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes())?;
     let mut answer = String::new();

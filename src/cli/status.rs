@@ -16,9 +16,10 @@ pub(super) fn status(args: &run::Args) -> ExitCode {
     };
     match edge::ask(&file, "GET /api/status") {
         Ok(status) => {
+            lines(&status).iter().for_each(|line| tell(stdout(), line));
+            // Only now: one of them may be slow to answer.
             let draining = edge::ask_draining(&file, "GET /api/status");
-            let all = std::iter::once(&status).chain(&draining).flat_map(lines);
-            all.for_each(|line| tell(stdout(), line));
+            draining.iter().flat_map(lines).for_each(|line| tell(stdout(), line));
             ExitCode::SUCCESS
         }
         Err(what) => failed(&what),

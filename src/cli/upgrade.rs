@@ -32,7 +32,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(file) => file,
         Err(diagnostic) => return refused(&diagnostic),
     };
-    let mut path = format!("/api/upgrade?timeout={}", args.timeout.0.as_secs().max(1));
+    let mut path =
+        format!("/api/upgrade?timeout={}", args.timeout.0.as_millis().div_ceil(1000).max(1));
     if let Some(binary) = &args.binary {
         match place(binary) {
             Ok(place) => {

@@ -1,11 +1,12 @@
 //! Bound sockets.
 
 use super::address::Address;
-use socket2::{Domain, Protocol, Socket, Type};
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +19,22 @@ pub(super) const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub struct Bound {
     socket: Kind,
-    file: Option<PathBuf>,
+    file: Option<SocketFile>,
     is_given: AtomicBool,
 }
+
+/// The file of a unix socket.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// By which it is told from another one at the same path; `None` if it was gone already.
+    id: Option<FileId>,
+    /// Whether it is removed with the socket.
+    is_own: bool,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -33,8 +47,14 @@ impl Bound {
     pub fn new(address: &Address, with_ipv4: bool) -> io::Result<Self> {
         Ok(match address {
             Address::Tcp(address) => Self::of(Kind::Tcp(tcp(*address, with_ipv4)?), None),
-            Address::Unix(path) => Self::of(Kind::Unix(unix(path)?), Some(path.clone())),
+            Address::Unix(path) => Self::of(Kind::Unix(unix(path, None)?), Some(path.clone())),
         })
+    }
+
+    /// Binds a unix socket that only its user can connect to, and listens.
+    pub fn private(path: &Path) -> io::Result<Self> {
+        let socket = unix(path, Some(Mode::S_IRUSR | Mode::S_IWUSR))?;
+        Ok(Self::of(Kind::Unix(socket), Some(path.into())))
     }
 
     /// A socket that another process bound.
@@ -56,18 +76,24 @@ impl Bound {
         Ok(Self::of(Kind::Tcp(socket.into()), None))
     }
 
-    fn of(socket: Kind, file: Option<PathBuf>) -> Self {
+    fn of(socket: Kind, path: Option<PathBuf>) -> Self {
+        let file = path.map(|path| SocketFile { id: file_id(&path), path, is_own: true });
         Self { socket, file, is_given: AtomicBool::new(false) }
     }
 
     /// Leaves its file to who bound it, for good.
     pub fn leave_file(&mut self) {
-        self.file = None;
+        self.file.iter_mut().for_each(|file| file.is_own = false);
     }
 
     /// Whether it has a file that is removed with it.
     pub fn owns_file(&self) -> bool {
-        self.file.is_some()
+        self.file.as_ref().is_some_and(|file| file.is_own)
+    }
+
+    /// Whether clients find it: the file of a unix socket may have been removed, or replaced.
+    pub fn is_reachable(&self) -> bool {
+        self.file.as_ref().is_none_or(SocketFile::is_there)
     }
 
     /// Leaves its file to another process, which has the socket too.
@@ -119,11 +145,24 @@ impl AsFd for Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         let is_given = self.is_given.load(Ordering::Relaxed);
-        if let Some(path) = self.file.as_ref().filter(|_| !is_given) {
+        if let Some(file) = self.file.as_ref().filter(|file| file.is_own && !is_given)
+            // Another process may have bound the path anew.
+            && file.is_there()
+        {
             // Whoever removed it already did our work.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&file.path);
         }
     }
+}
+
+impl SocketFile {
+    fn is_there(&self) -> bool {
+        self.id.is_some() && file_id(&self.path) == self.id
+    }
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
 fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<TcpListener> {
@@ -139,16 +178,23 @@ fn tcp(address: SocketAddr, with_ipv4: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn unix(path: &Path) -> io::Result<UnixListener> {
+/// A unix socket; without a mode, its file has what the process usually gives.
+fn unix(path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket());
     // A socket that nobody answers was left behind by a process that is gone.
     let is_dead = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     if is_socket && UnixStream::connect(path).is_err_and(|error| is_dead(&error)) {
         std::fs::remove_file(path)?;
     }
-    let socket = UnixListener::bind(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if let Some(mode) = mode {
+        // Its file is made with it, so that nobody else ever sees it open.
+        fchmod(&socket, mode)?;
+    }
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 #[cfg(test)]
@@ -201,6 +247,28 @@ mod tests {
             adopted.doorway().unwrap();
         }
         assert!(!path.exists(), "the last one removes it");
+    }
+
+    #[test]
+    fn the_file_of_another_socket_at_the_same_path_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let address = format!("unix:{}", path.display());
+        let first = bind(&address).unwrap();
+        assert!(first.is_reachable());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!first.is_reachable());
+        let second = bind(&address).unwrap();
+        drop(first);
+        assert!(path.exists() && second.is_reachable());
+    }
+
+    #[test]
+    fn a_private_one_is_for_its_user_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let _private = Bound::private(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct AdminDoors {
     shows: Arc<Listener<Admin>>,
     /// What takes commands.
     obeys: Arc<Listener<Admin>>,
+    /// What says how it is, after another process has taken the place of this one.
+    tells: Arc<Listener<Admin>>,
     doors: Vec<Door>,
     commands: Option<Accepting>,
 }
@@ -36,12 +38,13 @@ impl AdminDoors {
         shared: &Shared,
     ) -> Self {
         let shows = listener(shows, shared, &opener);
+        let tells = listener(obeys.clone(), shared, &opener);
         let obeys = listener(obeys, shared, &opener);
         let doors = places.into_iter().map(|place| {
             tell(&place);
             Door { place, accepting: None }
         });
-        let mut all = Self { opener, shows, obeys, doors: doors.collect(), commands: None };
+        let mut all = Self { opener, shows, obeys, tells, doors: doors.collect(), commands: None };
         all.accept();
         all
     }
@@ -82,9 +85,18 @@ impl AdminDoors {
         }
     }
 
-    /// Accepts nothing more on its own sockets.
+    /// Says on a socket how the process is.
+    pub(super) fn tell(&mut self, socket: &Bound) {
+        self.commands = accept(&self.opener, &self.tells, socket);
+    }
+
+    /// Accepts nothing more, and tells connections to go: they would see a process that is not the
+    /// edge any more.
     pub(super) fn close(&mut self) {
         self.doors.clear();
+        self.commands = None;
+        self.shows.retire();
+        self.obeys.retire();
     }
 
     /// Accepts again, because the other process is gone.

@@ -92,6 +92,7 @@ impl Spare {
             place.address == *address
                 && (place.with_ipv4 == with_ipv4 || place.is_nobodys())
                 && (!is_any || *place.listener == *name)
+                && place.bound.is_reachable()
         };
         let found = self.0.iter().position(fits)?;
         Some(self.0.swap_remove(found))

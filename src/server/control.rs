@@ -7,7 +7,7 @@ use super::listeners::Listeners;
 use super::notify::Supervisor;
 use super::pid_file::PidFile;
 use super::state::{self, State};
-use super::upgrade::{Predecessor, StandBy, Successor};
+use super::upgrade::{Predecessor, StandBy, Successor, Takeover};
 use super::watched::{News, Watched};
 use crate::admin::{Guard, Readiness};
 use crate::config::Read;
@@ -19,6 +19,7 @@ use crate::upstream::{Names, Upstream};
 use crate::value::Diagnostic;
 use async_trait::async_trait;
 use futures::future::join_all;
+use nix::sys::signal::{Signal, raise};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 use std::collections::VecDeque;
@@ -69,13 +70,25 @@ pub(super) struct Control {
     pub(super) predecessor: Option<Predecessor>,
     /// The same, when it accepts no more.
     pub(super) stand_by: Option<StandBy>,
-    /// Becomes true when another process has taken the place of this one.
-    pub(super) superseded: watch::Sender<bool>,
+    pub(super) standing: watch::Sender<Standing>,
+    /// Becomes true when the process is told to end.
+    pub(super) stopping: watch::Receiver<bool>,
     pub(super) watched: Watched,
     /// Since when it is ready.
     pub(super) ready: Option<Instant>,
     /// What became of the last reload.
     pub(super) last_reload: Option<&'static str>,
+}
+
+/// What the process is to its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The edge.
+    Edge,
+    /// Beside another process that has its place, and would have it again.
+    Lent,
+    /// Another process has its place, for good.
+    Gone,
 }
 
 impl Control {
@@ -89,10 +102,6 @@ impl Control {
                 Some(requested) => Some(requested),
                 None => tokio::select! {
                     Some(requested) = self.requests.recv() => Some(requested),
-                    () = until(self.stand_by.as_ref()) => {
-                        self.settle().await;
-                        None
-                    }
                     _ = look.tick() => {
                         self.look().await;
                         None
@@ -128,8 +137,10 @@ impl Control {
     }
 
     /// Is the edge, until another process has taken its place and gets along without this one.
-    async fn serve(&mut self, generation: u64) {
-        self.take_over(generation).await;
+    async fn serve(&mut self, generation: u64) -> Successor {
+        if !self.take_over(generation).await {
+            return std::future::pending().await;
+        }
         if let Some(state) = &self.state {
             self.admin.obey(&state.socket);
         }
@@ -140,27 +151,29 @@ impl Control {
         loop {
             let successor = self.obey().await;
             let process = successor.process();
-            if self.stand_by(successor).await {
+            if let Some(successor) = self.wait_beside(successor).await {
                 self.supervisor.hand_over(process);
-                self.superseded.send_replace(true);
-                return;
+                return successor;
             }
         }
     }
 
     /// Accepts nothing any more.
-    async fn end(&mut self) -> Option<Bound> {
-        if !*self.superseded.borrow() {
+    async fn end(&mut self, successor: Option<Successor>) -> Option<Bound> {
+        let Some(successor) = successor else {
             self.listeners.close().await;
             return None;
-        }
+        };
         self.listeners.end(self.running.document.server.upgrade_drain.0).await;
         self.admin.close();
         // The lock and the socket for commands are another's; this process is asked elsewhere.
         self.state = None;
+        // Only now it hears that nothing of it is held here.
+        drop(successor);
+        self.standing.send_replace(Standing::Gone);
         let own = state::socket_of(self.state_dir.as_deref()?, std::process::id());
-        let own = state::command_socket(&own).ok()?;
-        self.admin.obey(&own);
+        let own = Bound::private(&own).ok()?;
+        self.admin.tell(&own);
         Some(own)
     }
 
@@ -177,16 +190,29 @@ impl Control {
         }
     }
 
-    /// Takes the place of the process before, if there is one, as soon as it accepts no more.
-    async fn take_over(&mut self, generation: u64) {
-        let Some(predecessor) = self.predecessor.take() else { return };
+    /// Takes the place of the process before, if there is one, as soon as it accepts no more. Returns
+    /// whether the place is its own.
+    async fn take_over(&mut self, generation: u64) -> bool {
+        let Some(predecessor) = self.predecessor.take() else { return true };
         let process = predecessor.process();
-        self.stand_by = predecessor.take_over(generation).await;
-        match &self.stand_by {
-            Some(_) => tracing::info!(process, "took over from the process before"),
-            None => tracing::warn!(process, "the process before is gone, this one serves alone"),
+        match predecessor.take_over(generation).await {
+            Takeover::From(stand_by) => {
+                self.stand_by = Some(stand_by);
+                tracing::info!(process, "took over from the process before");
+            }
+            Takeover::Alone => {
+                tracing::warn!(process, "the process before is gone, this one serves alone");
+            }
+            Takeover::Withdrawn => {
+                tracing::error!(process, "the process before goes on, so this one ends");
+                if let Err(error) = raise(Signal::SIGTERM) {
+                    tracing::error!(%error, "this process cannot end by itself");
+                }
+                return false;
+            }
         }
         self.announce(generation);
+        true
     }
 
     /// Tells the system that this process is the edge.
@@ -274,14 +300,6 @@ impl Control {
     }
 }
 
-/// When the process before is needed no more; never if there is none.
-async fn until(stand_by: Option<&StandBy>) {
-    match stand_by {
-        Some(stand_by) => tokio::time::sleep_until(stand_by.until).await,
-        None => std::future::pending().await,
-    }
-}
-
 #[async_trait]
 impl ServiceWithDependents for Control {
     async fn start_service(
@@ -305,12 +323,12 @@ impl ServiceWithDependents for Control {
         }
         tracing::info!(generation, "ready");
         let mut drain = self.drain.watch();
-        tokio::select! {
-            () = self.serve(generation) => {}
-            _ = drain.wait_for(|stop| *stop) => {}
-        }
+        let successor = tokio::select! {
+            successor = self.serve(generation) => Some(successor),
+            _ = drain.wait_for(|stop| *stop) => None,
+        };
         self.settle().await;
-        let own = self.end().await;
+        let own = self.end(successor).await;
         self.closed.send_replace(true);
         // The names are followed by tasks of this service's runtime, so it runs to the end.
         tokio::select! {

@@ -31,7 +31,7 @@ use crate::upstream::{Dns, Names};
 use crate::value::{Diagnostic, Problem};
 use admin::AdminDoors;
 use bind::{Place, Spare};
-use control::Control;
+use control::{Control, Standing};
 use library::Library;
 use listeners::{Listeners, Ready};
 use notify::Supervisor;
@@ -164,10 +164,12 @@ fn serve(start: Start, prepared: Prepared) {
 
     let (commands, requests) = Commands::new();
     let (closed, doors) = watch::channel(false);
-    let (superseded, succession) = watch::channel(false);
+    let (standing, stands) = watch::channel(Standing::Edge);
+    let (stopping, stops) = watch::channel(false);
     let stop = Stop {
         doors,
-        superseded: succession,
+        standing: stands,
+        stopping,
         drain: drain.clone(),
         readiness: readiness.clone(),
         supervisor: supervisor.clone(),
@@ -206,7 +208,8 @@ fn serve(start: Start, prepared: Prepared) {
         deferred: VecDeque::new(),
         binary: upgrade::binary(),
         stand_by: None,
-        superseded,
+        standing,
+        stopping: stops,
         predecessor,
     };
     let is_first = control.predecessor.is_none();

@@ -1,6 +1,7 @@
 //! SIGTERM, SIGINT and SIGQUIT drain, a second one ends at once; SIGHUP reloads; SIGUSR1 opens the
 //! access log anew; SIGUSR2 has another process take the place of this one.
 
+use super::control::Standing;
 use super::notify::Supervisor;
 use crate::admin::Readiness;
 use crate::listener::Drain;
@@ -14,12 +15,16 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+/// Why a signal does nothing.
+const UNHEARD: &str = "does nothing here: this process ends, or another one has taken its place";
+
 /// How the process stops.
 pub(super) struct Stop {
     /// Becomes true when nobody accepts any more.
     pub(super) doors: watch::Receiver<bool>,
-    /// Becomes true when another process has taken the place of this one.
-    pub(super) superseded: watch::Receiver<bool>,
+    pub(super) standing: watch::Receiver<Standing>,
+    /// Becomes true when the process is told to end.
+    pub(super) stopping: watch::Sender<bool>,
     pub(super) drain: Arc<Drain>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) supervisor: Supervisor,
@@ -72,7 +77,9 @@ impl Signals {
     async fn upgrade(&self, told: &mut Signal) -> Infallible {
         loop {
             hear(told).await;
-            let _ = self.commands.upgrade(None, None).await;
+            if self.commands.upgrade(None, None).await.is_none() {
+                tracing::warn!("SIGUSR2 {UNHEARD}");
+            }
         }
     }
 
@@ -80,7 +87,9 @@ impl Signals {
     async fn reload(&self, told: &mut Signal) -> Infallible {
         loop {
             hear(told).await;
-            let _ = self.commands.change(Asked::files(By::Sighup)).await;
+            if self.commands.change(Asked::files(By::Sighup)).await.is_none() {
+                tracing::warn!("SIGHUP {UNHEARD}");
+            }
         }
     }
 }
@@ -88,41 +97,49 @@ impl Signals {
 impl Stop {
     /// Ends when another process has taken over and nothing is open here any more.
     async fn superseded(&self) {
-        let told = self.superseded.clone().wait_for(|superseded| *superseded).await.is_ok();
+        let told =
+            self.standing.clone().wait_for(|standing| *standing == Standing::Gone).await.is_ok();
         if !told {
             return std::future::pending().await;
         }
         let start = Instant::now();
         tracing::info!(connections = self.drain.open(), "draining, another process serves");
-        self.drain.emptied().await;
+        self.emptied().await;
         tracing::info!(took = ?start.elapsed(), "drained");
     }
 
     async fn drain(&self) {
+        self.stopping.send_replace(true);
         self.readiness.stop();
         self.supervisor.stopping(self.delay + self.longest);
         // Who was replaced gets nothing that could go elsewhere.
-        if !self.delay.is_zero() && !*self.superseded.borrow() {
+        let mut standing = self.standing.clone();
+        if !self.delay.is_zero() && *standing.borrow() == Standing::Edge {
             tracing::info!(delay = ?self.delay, "stopping: not ready any more, still serving");
-            tokio::time::sleep(self.delay).await;
+            let replaced = standing.wait_for(|standing| *standing != Standing::Edge);
+            let _ = tokio::time::timeout(self.delay, replaced).await;
         }
         let open = self.drain.open();
         self.drain.begin();
         self.drain.end(self.longest);
         tracing::info!(connections = open, longest = ?self.longest, "draining");
         let start = Instant::now();
-        let emptied = tokio::time::timeout(self.longest, async {
-            // Those who wait in the queues of sockets come in first.
-            let _ = self.doors.clone().wait_for(|closed| *closed).await;
-            self.drain.emptied().await;
-        });
-        let emptied = emptied.await;
+        let emptied = tokio::time::timeout(self.longest, self.emptied()).await;
         let (left, took) = (self.drain.open(), start.elapsed());
         if emptied.is_ok() {
             tracing::info!(?took, "drained");
         } else {
             tracing::warn!(connections = left, ?took, "the drain is over; what is open is cut off");
         }
+    }
+}
+
+impl Stop {
+    /// Waits until nothing is open any more.
+    async fn emptied(&self) {
+        // Those who wait in the queues of sockets come in first.
+        let _ = self.doors.clone().wait_for(|closed| *closed).await;
+        self.drain.emptied().await;
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::upgrade::Predecessor;
 use crate::config::{Document, Step};
-use crate::listener::{Address, Bound};
+use crate::listener::Bound;
 use crate::value::{Diagnostic, Problem};
-use nix::sys::stat::{Mode, umask};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -42,6 +41,7 @@ impl State {
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Option<Self>, Diagnostic> {
         if let Some((lock, socket)) = predecessor.and_then(|before| before.state(folder)) {
+            tidy(folder);
             return Ok(Some(Self { socket, lock }));
         }
         match Self::at(folder) {
@@ -74,7 +74,8 @@ impl State {
             TryLockError::WouldBlock => Lack::Taken,
             TryLockError::Error(error) => Lack::Failed(error),
         })?;
-        let socket = command_socket(&folder.join(SOCKET)).map_err(Lack::Failed)?;
+        // Whoever may write to it rules the edge.
+        let socket = Bound::private(&folder.join(SOCKET)).map_err(Lack::Failed)?;
         tidy(folder);
         Ok(Self { lock, socket: Arc::new(socket) })
     }
@@ -109,15 +110,4 @@ fn tidy(folder: &Path) {
             let _ = fs::remove_file(socket);
         }
     }
-}
-
-/// A socket for commands; whoever may write to it rules the edge.
-pub(super) fn command_socket(path: &Path) -> io::Result<Bound> {
-    let address: Result<Address, _> = format!("unix:{}", path.display()).parse();
-    let address = address.map_err(|problem| io::Error::other(problem.to_string()))?;
-    // Sockets of other users have files of their own; a moment of strictness hurts nobody.
-    let usual = umask(Mode::from_bits_truncate(0o177));
-    let socket = Bound::new(&address, false);
-    umask(usual);
-    socket
 }

@@ -38,6 +38,8 @@ pub(super) enum FromOld {
     },
     /// The place is yours: nobody else accepts any more.
     Commit,
+    /// It was taken too long, or something is wrong with you: the old process goes on.
+    Withdrawn,
 }
 
 /// What the old process has to give.
@@ -154,6 +156,11 @@ impl Channel {
         }
     }
 
+    /// A message that has come already, if there is one.
+    pub(super) fn heard<M: DeserializeOwned>(&self) -> Option<M> {
+        self.try_receive().ok().flatten().map(|(message, _)| message)
+    }
+
     fn wait(&self, for_what: nix::poll::PollFlags) -> io::Result<()> {
         let mut all = [nix::poll::PollFd::new(self.0.as_fd(), for_what)];
         match nix::poll::poll(&mut all, nix::poll::PollTimeout::NONE) {
@@ -224,6 +231,11 @@ impl Talk {
     ) -> io::Result<()> {
         let send = || self.channel.try_send(message, given);
         self.readiness.async_io(Interest::WRITABLE, send).await
+    }
+
+    /// Sends a message if there is room for it.
+    pub(super) fn say<M: Serialize>(&self, message: &M) -> io::Result<()> {
+        self.channel.try_send(message, &[])
     }
 
     /// The next message; `None` if the other end is gone.

@@ -2,18 +2,18 @@
 //! sockets; when the new one serves, the old one accepts no more, and drains.
 
 mod channel;
+mod place;
 mod predecessor;
 mod successor;
 
-use super::control::Control;
+use super::control::{Control, Standing};
 use super::pid_file::PidFile;
 use crate::runtime::{Requested, Upgrade};
 use channel::{Gift, Offer, VERSION};
 pub use predecessor::Predecessor;
-pub(super) use predecessor::StandBy;
+pub(super) use predecessor::{StandBy, Takeover};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 pub(super) use successor::Successor;
 
@@ -21,6 +21,8 @@ pub(super) use successor::Successor;
 const HANDOVER: &str = "FALCONER_HANDOVER";
 /// By its standard input.
 const STDIN: &str = "stdin";
+
+const STOPPING: &str = "this edge was told to stop";
 
 impl Control {
     /// Starts another process that takes the place of this one. When it has it, nothing is accepted
@@ -58,11 +60,11 @@ impl Control {
         binary: Option<PathBuf>,
         patience: Duration,
     ) -> Result<Successor, Vec<String>> {
-        if std::process::id() == 1 {
-            let what = "this edge is process 1 of its container, which ends with it: start another \
-                container beside it and then stop this one (`server: { shutdown_delay }` has load \
-                balancers look elsewhere first)";
-            return Err(vec![what.to_owned()]);
+        if *self.stopping.borrow() {
+            return Err(vec![STOPPING.to_owned()]);
+        }
+        if let Some(why) = place::ends_with_this_process() {
+            return Err(vec![why]);
         }
         let binary = binary.unwrap_or_else(|| self.binary.clone());
         let (offer, gifts) = self.offer().map_err(|error| {
@@ -72,9 +74,13 @@ impl Control {
         })?;
         let starting = Successor::start(&binary, offer, gifts, patience);
         tokio::pin!(starting);
+        let mut stopping = self.stopping.clone();
         let mut successor = loop {
             tokio::select! {
                 started = &mut starting => break started?,
+                _ = stopping.wait_for(|stopping| *stopping) => {
+                    return Err(vec![STOPPING.to_owned()]);
+                }
                 Some(requested) = self.requests.recv() => match requested {
                     Requested::Status(answer) => drop(answer.send(self.status(false))),
                     Requested::Upgrade { answer, .. } => {
@@ -91,24 +97,27 @@ impl Control {
             self.resume();
             return Err(problems);
         }
+        self.standing.send_replace(Standing::Lent);
+        // Who asked for something meanwhile asks the other process.
+        self.deferred.clear();
         Ok(successor)
     }
 
     /// What there is to give, in the order in which it is counted.
     fn offer(&self) -> std::io::Result<(Offer, Vec<(Gift, OwnedFd)>)> {
-        let places = self.listeners.places().chain(self.admin.places());
-        let mut gifts = places
-            .map(|place| {
-                let listener = place.listener.to_string();
-                let (address, with_ipv4) = (place.address.to_string(), place.with_ipv4);
-                let owns_file = place.bound.owns_file();
-                let gift = Gift::Socket { listener, address, with_ipv4, owns_file };
-                Ok((gift, place.bound.as_fd().try_clone_to_owned()?))
-            })
-            .collect::<std::io::Result<Vec<_>>>()?;
+        let mut gifts = Vec::new();
         if let Some(state) = &self.state {
             gifts.push((Gift::Commands, state.socket.as_fd().try_clone_to_owned()?));
             gifts.push((Gift::Lock, state.lock.as_fd().try_clone_to_owned()?));
+        }
+        for place in self.listeners.places().chain(self.admin.places()) {
+            let gift = Gift::Socket {
+                listener: place.listener.to_string(),
+                address: place.address.to_string(),
+                with_ipv4: place.with_ipv4,
+                owns_file: place.bound.owns_file(),
+            };
+            gifts.push((gift, place.bound.as_fd().try_clone_to_owned()?));
         }
         let offer = Offer {
             version: VERSION,
@@ -122,41 +131,47 @@ impl Control {
 
     /// Accepts no more on the sockets that the next process uses, by their places in the offer.
     async fn hand_over(&mut self, kept: &[usize]) {
-        let places = self.listeners.places().chain(self.admin.places());
-        let sockets: Vec<_> = places.map(|place| place.bound.clone()).collect();
-        let used = |(place, _): &(usize, Arc<_>)| kept.contains(place);
-        let kept_state = kept.contains(&sockets.len());
-        let used: Vec<_> = sockets.into_iter().enumerate().filter(used).map(|(_, b)| b).collect();
+        let first = if self.state.is_some() { 2 } else { 0 };
+        let places = self.listeners.places().chain(self.admin.places()).enumerate();
+        let used = places.filter(|(place, _)| kept.contains(&(first + place)));
+        let used: Vec<_> = used.map(|(_, place)| place.bound.clone()).collect();
         self.listeners.hand_over(&used).await;
         self.admin.hand_over(&used).await;
-        if let Some(state) = self.state.as_ref().filter(|_| kept_state) {
+        if let Some(state) = self.state.as_ref().filter(|_| kept.contains(&0)) {
             self.admin.hand_over_commands(state).await;
         }
     }
 
     /// Accepts again: the next process is gone.
     fn resume(&mut self) {
+        self.standing.send_replace(Standing::Edge);
         self.listeners.resume();
         self.admin.resume(self.state.as_ref());
         // It may name the other one by now.
         self.pid_file.iter().for_each(PidFile::write);
     }
 
-    /// Stands by for as long as the next process may need it. Returns whether it has settled; if
-    /// not, it died, and this process serves again.
-    pub(super) async fn stand_by(&mut self, successor: Successor) -> bool {
+    /// Holds what it has for as long as the next process may need it. `None` if that died, and this
+    /// process serves again.
+    pub(super) async fn wait_beside(&mut self, mut successor: Successor) -> Option<Successor> {
         let process = successor.process();
-        let settled = successor.settled();
-        tokio::pin!(settled);
-        let problems = loop {
-            tokio::select! {
-                settled = &mut settled => match settled {
-                    Ok(()) => return true,
-                    Err(problems) => break problems,
-                },
-                Some(requested) = self.requests.recv() => self.tell(requested),
+        let problems = {
+            let settled = successor.settled();
+            tokio::pin!(settled);
+            loop {
+                tokio::select! {
+                    settled = &mut settled => match settled {
+                        Ok(()) => break Vec::new(),
+                        Err(problems) => break problems,
+                    },
+                    Some(requested) = self.requests.recv() => self.tell(requested),
+                }
             }
         };
+        if problems.is_empty() {
+            return Some(successor);
+        }
+        drop(successor);
         self.resume();
         self.retained.reloads.taken_back();
         for problem in problems {
@@ -165,7 +180,7 @@ impl Control {
                 "the process that took over is gone, so this one serves again: {problem}"
             );
         }
-        false
+        None
     }
 }
 

@@ -11,10 +11,14 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How long it stands by to serve again if this process dies.
 const STANDS_BY: Duration = Duration::from_secs(3);
+/// How long it may take to let go of everything.
+const LEAVING: Duration = Duration::from_secs(1);
 /// How much of what is wrong it is told.
 const MOST_PROBLEMS: usize = 50;
 const LONGEST_PROBLEM: usize = 1000;
@@ -33,14 +37,23 @@ enum Given {
     Lock(Option<File>),
 }
 
-/// A predecessor that accepts no more, and would again.
+/// How a place was taken.
+pub(in crate::server) enum Takeover {
+    /// From a process that stands by.
+    From(StandBy),
+    /// The process that had it is gone.
+    Alone,
+    /// Not at all: that process goes on.
+    Withdrawn,
+}
+
+/// A predecessor that accepts no more, and would again if this process died.
 #[derive(Debug)]
 pub(in crate::server) struct StandBy {
-    talk: Talk,
-    /// What it gave: what is not used goes when it goes.
-    sockets: Vec<Arc<Bound>>,
-    /// When it is needed no more.
-    pub(in crate::server) until: Instant,
+    talk: Arc<Talk>,
+    /// Ends its standing by; closed when it has ended.
+    now: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
 }
 
 impl Predecessor {
@@ -83,6 +96,9 @@ impl Predecessor {
                 let given = Given::of(&gift, descriptor)?;
                 gifts.push((gift, given));
             }
+        }
+        if channel.heard() == Some(FromOld::Withdrawn) {
+            return Err(io::Error::other("the edge that runs did not wait so long"));
         }
         Ok(Some(Self { channel, offer, gifts }))
     }
@@ -127,22 +143,39 @@ impl Predecessor {
         Some((lock, socket))
     }
 
-    /// Says that this process serves, and waits until the place is its own. `None` if the
-    /// predecessor is gone.
-    pub(in crate::server) async fn take_over(self, generation: u64) -> Option<StandBy> {
+    /// Says that this process serves, and waits until the place is its own.
+    pub(in crate::server) async fn take_over(self, generation: u64) -> Takeover {
         let kept = self.gifts.iter().enumerate().filter(|(_, (_, given))| given.is_used());
         let kept = kept.map(|(place, _)| place).collect();
         let falconer = crate::VERSION.to_owned();
         let ready = Ready { falconer, generation, kept };
-        let talk = Talk::new(self.channel).ok()?;
-        talk.send(&FromNew::Ready(ready), &[]).await.ok()?;
-        while !matches!(talk.receive().await, Ok(Some((FromOld::Commit, _))) | Ok(None) | Err(_)) {}
         let sockets = self.gifts.into_iter().filter_map(|(_, given)| match given {
             Given::Socket(bound) => Some(bound),
             Given::Lock(_) => None,
         });
-        let sockets: Vec<_> = sockets.inspect(|bound| bound.take_back()).collect();
-        Some(StandBy { talk, sockets, until: Instant::now() + STANDS_BY })
+        let sockets: Vec<_> = sockets.collect();
+        // From here on their files are this process's.
+        let own = || sockets.iter().for_each(|bound| bound.take_back());
+        let Ok(talk) = Talk::new(self.channel) else {
+            own();
+            return Takeover::Alone;
+        };
+        // If it is gone, the answer says so; it may also have withdrawn before it went.
+        let _ = talk.send(&FromNew::Ready(ready), &[]).await;
+        loop {
+            match talk.receive().await {
+                Ok(Some((FromOld::Commit, _))) => {
+                    own();
+                    return Takeover::From(StandBy::begin(talk, sockets));
+                }
+                Ok(Some((FromOld::Withdrawn, _))) => return Takeover::Withdrawn,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    own();
+                    return Takeover::Alone;
+                }
+            }
+        }
     }
 
     /// The number of its process.
@@ -152,18 +185,36 @@ impl Predecessor {
 }
 
 impl StandBy {
+    fn begin(talk: Talk, sockets: Vec<Arc<Bound>>) -> Self {
+        let talk = Arc::new(talk);
+        let (now, told) = oneshot::channel();
+        let ended = tokio::spawn({
+            let talk = talk.clone();
+            async move {
+                let _ = timeout(STANDS_BY, told).await;
+                // Before it hears of it: files of sockets that nobody uses are removed here.
+                drop(sockets);
+                let _ = talk.send(&FromNew::Settled, &[]).await;
+                // It closes what it still has, and then the channel.
+                let leaving =
+                    async { while matches!(talk.receive::<FromOld>().await, Ok(Some(_))) {} };
+                let _ = timeout(LEAVING, leaving).await;
+            }
+        });
+        Self { talk, now, ended }
+    }
+
     /// Says that this process has the place.
     pub(in crate::server) async fn taken(&self) {
         // If it is gone, it need not know.
         let _ = self.talk.send(&FromNew::Taken, &[]).await;
     }
 
-    /// Says that it is needed no more.
+    /// Says that it is needed no more, and waits until it has let go.
     pub(in crate::server) async fn settle(self) {
-        let Self { talk, sockets, .. } = self;
-        // Before it hears of it: files of sockets that nobody uses are removed here.
-        drop(sockets);
-        let _ = talk.send(&FromNew::Settled, &[]).await;
+        // If it was told already, this waits for the rest of it.
+        let _ = self.now.send(());
+        let _ = self.ended.await;
     }
 }
 

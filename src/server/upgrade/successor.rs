@@ -2,6 +2,8 @@
 
 use super::channel::{BATCH, Channel, FromNew, FromOld, Gift, Offer, Ready, Talk};
 use super::{HANDOVER, STDIN};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -12,20 +14,25 @@ use tokio::time::timeout;
 
 /// How long it may take the place after it was given.
 const TAKING: Duration = Duration::from_secs(10);
+/// How long it may take to say that it needs this process no more; it says so in 3 s.
+const SETTLING: Duration = Duration::from_secs(13);
 /// How long a process that closed its end is waited for, so that its exit code can be told.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// A process that was started to take the place of this one.
 pub(in crate::server) struct Successor {
-    child: Fresh,
-    talk: Talk,
+    attempt: Attempt,
     /// How it serves.
     pub(super) ready: Ready,
 }
 
-/// A child that dies with the attempt, until it has the place.
-struct Fresh {
+/// A child that ends with the attempt, until it has the place.
+struct Attempt {
     child: Child,
+    talk: Talk,
+    is_ready: bool,
+    /// Whether it answers no more.
+    is_stuck: bool,
     has_place: bool,
 }
 
@@ -54,10 +61,11 @@ impl Successor {
         tracing::info!(process, binary = %binary.display(), "started a process in the place of this one");
         // Its end must be the child's alone: only then is its death heard.
         drop(command);
-        let mut child = Fresh { child, has_place: false };
         let talk = Talk::new(channel).map_err(cannot("no channel can be made"))?;
+        let mut attempt =
+            Attempt { child, talk, is_ready: false, is_stuck: false, has_place: false };
         let getting_ready = async {
-            match offer_all(&talk, offer, gifts).await {
+            match offer_all(&attempt.talk, offer, gifts).await {
                 // Before it went, it may have said why.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 Err(error) => {
@@ -65,14 +73,14 @@ impl Successor {
                 }
                 Ok(()) => {}
             }
-            match talk.receive().await {
+            match attempt.talk.receive().await {
                 Ok(Some((FromNew::Ready(ready), _))) => Ok(ready),
                 other => Err(why(other)),
             }
         };
         let ready = match timeout(patience, getting_ready).await {
             Ok(Ok(ready)) => ready,
-            Ok(Err(problems)) if problems.is_empty() => return Err(child.last_words().await),
+            Ok(Err(problems)) if problems.is_empty() => return Err(attempt.last_words().await),
             Ok(Err(problems)) => return Err(problems),
             Err(_) => {
                 return Err(vec![format!(
@@ -80,45 +88,52 @@ impl Successor {
                 )]);
             }
         };
-        Ok(Self { child, talk, ready })
+        attempt.is_ready = true;
+        Ok(Self { attempt, ready })
     }
 
     /// The number of its process.
     pub(in crate::server) fn process(&self) -> u32 {
-        self.child.child.id().unwrap_or_default()
+        self.attempt.child.id().unwrap_or_default()
     }
 
     /// Gives it the place. After an error, nothing of it is left.
     pub(super) async fn commit(&mut self) -> Result<(), Vec<String>> {
         let taking = async {
             // If it is gone, the answer says so.
-            let _ = self.talk.send(&FromOld::Commit, &[]).await;
-            self.talk.receive().await
+            let _ = self.attempt.talk.send(&FromOld::Commit, &[]).await;
+            self.attempt.talk.receive().await
         };
         match timeout(TAKING, taking).await {
             Ok(Ok(Some((FromNew::Taken, _)))) => {
-                self.child.has_place = true;
+                self.attempt.has_place = true;
                 Ok(())
             }
             Ok(other) => {
                 let problems = why(other);
-                Err(if problems.is_empty() { self.child.last_words().await } else { problems })
+                Err(if problems.is_empty() { self.attempt.last_words().await } else { problems })
             }
-            Err(_) => Err(vec![format!("the new process did not take over within {TAKING:?}")]),
+            Err(_) => {
+                self.attempt.is_stuck = true;
+                Err(vec![format!("the new process did not take over within {TAKING:?}")])
+            }
         }
     }
 
-    /// Waits until it needs this process no more; an error says how it ended before that.
-    pub(in crate::server) async fn settled(mut self) -> Result<(), Vec<String>> {
-        match self.talk.receive().await {
-            Ok(Some((FromNew::Settled, _))) => Ok(()),
-            other => {
-                // Two of them would be one too many.
-                self.child.has_place = false;
-                let problems = why(other);
-                Err(if problems.is_empty() { self.child.last_words().await } else { problems })
+    /// Waits until it needs this process no more; an error says how it ended before that. It hears
+    /// that everything was let go when it is dropped.
+    pub(in crate::server) async fn settled(&mut self) -> Result<(), Vec<String>> {
+        let problems = match timeout(SETTLING, self.attempt.talk.receive()).await {
+            Ok(Ok(Some((FromNew::Settled, _)))) => return Ok(()),
+            Ok(other) => why(other),
+            Err(_) => {
+                self.attempt.is_stuck = true;
+                vec![format!("the new process gave no sign within {SETTLING:?}")]
             }
-        }
+        };
+        // Two of them would be one too many.
+        self.attempt.has_place = false;
+        Err(if problems.is_empty() { self.attempt.last_words().await } else { problems })
     }
 }
 
@@ -146,7 +161,7 @@ fn cannot(what: &str) -> impl Fn(io::Error) -> Vec<String> {
     move |error| vec![format!("{what}: {error}")]
 }
 
-impl Fresh {
+impl Attempt {
     /// How it ended, after its end of the channel was closed.
     async fn last_words(&mut self) -> Vec<String> {
         let what = match timeout(LEAVING, self.child.wait()).await {
@@ -169,11 +184,21 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-impl Drop for Fresh {
+impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.has_place {
+        if self.has_place {
+            return;
+        }
+        // The kill does not reach what a child that is no falconer has started.
+        let _ = self.talk.say(&FromOld::Withdrawn);
+        let process = self.child.id().and_then(|id| i32::try_from(id).ok());
+        match process {
+            // It may have accepted connections.
+            Some(process) if self.is_ready && !self.is_stuck => {
+                let _ = kill(Pid::from_raw(process), Signal::SIGTERM);
+            }
             // It may be dead already.
-            let _ = self.child.start_kill();
+            _ => drop(self.child.start_kill()),
         }
     }
 }
