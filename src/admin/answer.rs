@@ -1,7 +1,7 @@
 //! What the admin answers.
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 /// An answer; it is never stored by whoever gets it.
@@ -10,12 +10,12 @@ pub(super) struct Answer {
     pub(super) kind: &'static str,
     pub(super) body: String,
     /// Further fields.
-    pub(super) fields: HeaderMap,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
     pub(super) fn new(status: StatusCode, kind: &'static str, body: String) -> Self {
-        Self { status, kind, body, fields: HeaderMap::new() }
+        Self { status, kind, body, fields: Vec::new() }
     }
 
     pub(super) fn text(status: StatusCode, body: &str) -> Self {
@@ -42,8 +42,8 @@ impl Answer {
         answer.with(header::ALLOW, HeaderValue::from_static(allowed))
     }
 
-    pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.fields.insert(name, value);
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
         self
     }
 
@@ -61,8 +61,8 @@ impl Answer {
         let body = if is_head { String::new() } else { self.body };
         let mut response = Response::new(body.into_bytes());
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.fields;
         let headers = response.headers_mut();
+        headers.extend(self.fields);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::CONTENT_LENGTH, length.into());
