@@ -42,7 +42,12 @@ impl State {
     ) -> Result<Option<Self>, Diagnostic> {
         if let Some((lock, socket)) = predecessor.and_then(|before| before.state(folder)) {
             tidy(folder);
-            return Ok(Some(Self { socket, lock }));
+            let found = Some(socket).filter(|socket| socket.is_reachable());
+            let anew = || Bound::private(&folder.join(SOCKET)).map(Arc::new);
+            match found.map_or_else(anew, Ok) {
+                Ok(socket) => return Ok(Some(Self { socket, lock })),
+                Err(error) => return Ok(Self::lacks(folder, &error)),
+            }
         }
         match Self::at(folder) {
             Ok(state) => Ok(Some(state)),
@@ -53,15 +58,17 @@ impl State {
                 let steps = ["server", "state_dir"].map(Step::from);
                 Err(document.error(&steps, Problem::new(what, remedy)))
             }
-            Err(Lack::Failed(error)) => {
-                tracing::warn!(
-                    folder = %folder.display(), %error,
-                    "the state folder cannot be used: commands such as `falconer reload` do not find this \
-                    edge, and nothing keeps a second one from starting"
-                );
-                Ok(None)
-            }
+            Err(Lack::Failed(error)) => Ok(Self::lacks(folder, &error)),
         }
+    }
+
+    fn lacks(folder: &Path, error: &io::Error) -> Option<Self> {
+        tracing::warn!(
+            folder = %folder.display(), %error,
+            "the state folder cannot be used: commands such as `falconer reload` do not find this \
+            edge, and nothing keeps a second one from starting"
+        );
+        None
     }
 
     fn at(folder: &Path) -> Result<Self, Lack> {

@@ -283,7 +283,7 @@ mod tests {
     async fn who_reads_slowly_is_waited_for() {
         let (own, other) = Channel::pair().unwrap();
         let (own, other) = (Talk::new(own).unwrap(), Channel(other));
-        let reading = std::thread::spawn(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut count = 0;
             while let Some((FromOld::Given { all }, _)) = other.hear().unwrap() {
                 count += all.len();
@@ -295,7 +295,7 @@ mod tests {
             own.send(&FromOld::Given { all }, &[]).await.unwrap();
         }
         drop(own);
-        assert_eq!(reading.join().unwrap(), 100 * BATCH);
+        assert_eq!(reading.await.unwrap(), 100 * BATCH);
     }
 
     #[test]

@@ -50,7 +50,7 @@ upstreams: {{app: {{endpoints: [$app]}}}}"
     says(&edge, "listener more (draining): 1 connection, 1 busy", "").await;
     let refused = edge.command(&["reload"]).await;
     assert_eq!(refused.code, 1);
-    assert!(refused.complained.contains("The edge is about to end."), "{}", refused.complained);
+    assert!(refused.complained.contains("This process is about to end"), "{}", refused.complained);
     feed.end();
     assert_eq!(edge.wait_exit().await, 0);
 }

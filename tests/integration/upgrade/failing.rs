@@ -1,6 +1,7 @@
 //! New processes that cannot take the place: the old one goes on as if nothing had been.
 
-use crate::support::{Certificate, Edge, edge};
+use super::{late, program, started};
+use crate::support::{Certificate, Edge, Signal, edge};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,14 +9,6 @@ const DOCUMENT: &str = "
     listeners: {web: {address: \"127.0.0.1:0\"}, socket: {address: \"unix:web.sock\"}}
     routes: [{reply: {status: 200, body: hello}}]
     ";
-
-/// A program that an edge is told to start instead of itself.
-fn program(edge: &Edge, text: &str) -> String {
-    let path = edge.file("program");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 /// The upgrade fails and says why, and the process that was there serves as before.
 async fn fails(edge: &Edge, arguments: &[&str], why: &str) {
@@ -149,4 +142,53 @@ async fn process_1_of_a_container_refuses_and_says_what_to_do() {
     }
     assert!(edge.started().is_empty());
     assert_eq!(edge.get("/").await, "hello");
+}
+
+#[tokio::test]
+async fn under_an_init_that_ends_with_its_child_it_refuses_too() {
+    let edge = edge(DOCUMENT);
+    // The name is what it is known by.
+    let init = edge.folder().join("tini");
+    fs::copy("/bin/sh", &init).unwrap();
+    let init = init.to_str().unwrap().to_owned();
+    let alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let child = [init.as_str(), "-c", "\"$0\" \"$@\" & wait"];
+    let edge = edge.under(&[&alone[..], &child[..]].concat()).start().await;
+    let ended = edge.command(&["upgrade"]).await;
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    assert!(ended.complained.contains("`tini` ends its container when"), "{}", ended.complained);
+    assert!(edge.started().is_empty());
+}
+
+#[tokio::test]
+async fn who_comes_too_late_does_not_serve_beside_the_old_one() {
+    let edge = edge(DOCUMENT).start().await;
+    let binary = env!("CARGO_BIN_EXE_falconer");
+    // Killing the shell does not end what it has started.
+    let text = format!("#!/bin/sh\n(sleep 2; exec {binary:?} \"$@\")\n");
+    let late = program(&edge, &text);
+    fails(&edge, &["--timeout", "1s", &late], "did not serve within 1s").await;
+    edge.stderr().line("no place is handed over: the edge that runs did not wait so long").await;
+    fails(&edge, &["/bin/false"], "exited with code 1").await;
+}
+
+#[tokio::test]
+async fn an_edge_that_is_told_to_stop_starts_no_other() {
+    let delay = DOCUMENT.replacen('\n', "\n    server: {shutdown_delay: 2s}\n", 1);
+    let mut edge = edge(&delay).start().await;
+    let late = late(&edge);
+    let arguments = ["upgrade", &late];
+    let upgrading = edge.command(&arguments);
+    let stopping = async {
+        started(&edge).await;
+        edge.signal(Signal::SIGTERM);
+    };
+    let (ended, ()) = tokio::join!(upgrading, stopping);
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    assert!(ended.complained.contains("this edge was told to stop"), "{}", ended.complained);
+    let again = edge.command(&["upgrade"]).await;
+    assert!(again.complained.contains("this edge was told to stop"), "{}", again.complained);
+    assert_eq!(edge.wait_exit().await, 0);
+    let new = edge.started()[0];
+    edge.gone(new).await;
 }

@@ -1,26 +1,15 @@
 //! One of the two is killed: the other one serves.
 
-use crate::support::{Edge, Reply, Signal, edge, eventually, origin};
+use super::{late, started};
+use crate::support::{Edge, Reply, Signal, edge, origin};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 const DOCUMENT: &str = "
     listeners: {web: {address: \"127.0.0.1:0\"}, socket: {address: \"unix:web.sock\"}}
     routes: [{reply: {status: 200, body: hello}}]
     ";
-
-/// A falconer that begins only when there is a file `go`.
-fn late(edge: &Edge) -> String {
-    let path = edge.file("late");
-    let (go, binary) = (edge.file("go"), env!("CARGO_BIN_EXE_falconer"));
-    let text =
-        format!("#!/bin/sh\nwhile [ ! -e {go:?} ]; do sleep 0.02; done\nexec {binary:?} \"$@\"\n");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 fn end(process: i32) {
     kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
@@ -31,10 +20,6 @@ async fn serves(edge: &Edge) {
         assert_eq!(edge.client(listener).get("/").await, "hello", "{listener}");
     }
     assert_eq!(edge.client("admin").get("/readyz").await.status, 200);
-}
-
-async fn started(edge: &Edge) -> i32 {
-    eventually("a process", async || edge.started().first().copied()).await
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the new process takes over, and what becomes of the old one.
 
+use super::{late, started};
 use crate::support::{Edge, Reply, Signal, Tls, edge, eventually, origin};
 use std::fs;
 use std::path::Path;
@@ -216,4 +217,94 @@ async fn signals_upgrade_and_cut_the_drain_short() {
     edge.signal(Signal::SIGTERM);
     assert_eq!(edge.wait_exit().await, 0);
     assert_eq!(edge.client("admin").get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_socket_that_comes_back_at_once_stays() {
+    let mut edge = first().await;
+    for n in 2..5 {
+        edge.rewrite(&number_like_first(n).replace("  socket: {address: \"unix:web.sock\"}\n", ""));
+        edge.upgrade().await;
+        edge.reload(&number_like_first(n + 1)).await;
+        edge.learn();
+        let text = (n + 1).to_string();
+        assert_eq!(edge.client("socket").get("/").await, text.as_str());
+        edge.stderr().line("draining, another process serves").await;
+        let old = if n == 2 { edge.process().id() } else { edge.started()[n as usize - 3] };
+        edge.gone(old).await;
+        assert_eq!(edge.client("socket").get("/").await, text.as_str());
+    }
+}
+
+#[tokio::test]
+async fn sockets_whose_files_are_gone_are_bound_anew() {
+    let mut edge = first().await;
+    for name in ["web.sock", "state/falconer.sock"] {
+        fs::remove_file(edge.file(name)).unwrap();
+    }
+    edge.signal(Signal::SIGUSR2);
+    edge.stderr().line("another process serves now").await;
+    assert_eq!(edge.wait_exit().await, 0);
+    assert_eq!(edge.client("socket").get("/").await, "1");
+    edge.upgrade().await;
+}
+
+#[tokio::test]
+async fn a_reload_meanwhile_is_made_by_the_new_process() {
+    let mut edge = first().await;
+    let late = late(&edge);
+    let arguments = ["upgrade", &late];
+    let upgrading = edge.command(&arguments);
+    let reloading = async {
+        started(&edge).await;
+        edge.rewrite(&number_like_first(2));
+        let reload = edge.command(&["reload"]);
+        let going = async {
+            edge.stderr().line("started a process").await;
+            fs::write(edge.file("go"), "").unwrap();
+        };
+        tokio::join!(reload, going).0
+    };
+    let (upgraded, reloaded) = tokio::join!(upgrading, reloading);
+    assert_eq!(upgraded.code, 0, "{}", upgraded.complained);
+    assert_eq!(reloaded.code, 0, "{}", reloaded.complained);
+    assert_eq!(edge.get("/").await, "2");
+    assert_eq!(edge.wait_exit().await, 0);
+}
+
+#[tokio::test]
+async fn connections_of_the_admin_are_told_to_go() {
+    let mut edge = first().await;
+    let mut scrape = edge.raw("admin").await;
+    scrape.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(scrape.response().await.header("connection"), Some("keep-alive"));
+    let stays = edge.raw("web").await;
+    edge.upgrade().await;
+    edge.stderr().line("draining, another process serves").await;
+    scrape.closed().await;
+    drop(stays);
+    assert_eq!(edge.wait_exit().await, 0);
+}
+
+#[tokio::test]
+async fn one_that_hangs_hides_no_other() {
+    let app = origin().answer("/ws", Reply::websocket()).start().await;
+    let document = "
+        listeners: {web: {address: \"127.0.0.1:0\"}}
+        upstreams: {app: {endpoints: [$app]}}
+        ";
+    let mut edge = edge(document).with("app", &app).start().await;
+    let _stays = edge.client("web").websocket("/ws", &[]).await.unwrap();
+    let new = edge.upgrade().await;
+    edge.stderr().line("draining, another process serves").await;
+    let process = edge.process().id();
+    eventually("its socket", async || {
+        edge.file(&format!("state/falconer-{process}.sock")).exists().then_some(())
+    })
+    .await;
+    edge.signal(Signal::SIGSTOP);
+    let status = edge.command(&["status"]).await;
+    assert_eq!(status.code, 0);
+    assert!(status.said.contains(&format!("process {new}: up")), "{}", status.said);
+    edge.signal(Signal::SIGCONT);
 }
