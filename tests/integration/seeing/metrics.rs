@@ -101,6 +101,8 @@ async fn nothing_that_clients_send_becomes_a_label() {
     let gone = origin().refusing().start().await;
     let edge = busy(&app, &gone).await;
     use_all(&edge).await;
+    // The last one is counted after its answer.
+    edge.metric_reaches("falconer_route_failures_total{cause=\"bad_request\"}", 1.0).await;
     let before = series(&edge).await;
 
     let word = || -> String { (0..8).map(|_| fastrand::alphabetic()).collect() };
