@@ -10,8 +10,7 @@ use std::time::Duration;
 
 /// Asks the edge of a document for something, and gives its answer; an error says why there is none.
 pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, String> {
-    let read = config::read(file);
-    let socket = &server::state_dir(&read.document).join(server::SOCKET);
+    let socket = &server::state_dir_of(file).join(server::SOCKET);
     let ask = || exchange(socket, request, None);
     // Another process may just have taken the place of the one that was asked: once more, then.
     let is_news = |answer: &String| !answer.starts_with("HTTP/1.1 503");
@@ -22,7 +21,7 @@ pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, 
     let answer = answer.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             let socket = socket.display();
-            let remedy = if read.is_sound() {
+            let remedy = if config::read(file).is_sound() {
                 "start one, name its document with `-c FILE`, or set STATE_DIRECTORY as its service \
                  does; one that runs with another `state_dir` than the document names now is upgraded \
                  by SIGUSR2"
@@ -43,8 +42,7 @@ pub(super) fn ask<T: DeserializeOwned>(file: &Path, request: &str) -> Result<T, 
 /// Asks the processes that drain because another one took their place; one that ends meanwhile
 /// has nothing to say.
 pub(super) fn ask_draining<T: DeserializeOwned>(file: &Path, request: &str) -> Vec<T> {
-    let read = config::read(file);
-    let sockets = server::draining(&server::state_dir(&read.document));
+    let sockets = server::draining(&server::state_dir_of(file));
     let patience = Some(Duration::from_secs(2));
     let answers = sockets.iter().filter_map(|socket| exchange(socket, request, patience).ok());
     answers.filter_map(|answer| understand(&answer).ok()).collect()

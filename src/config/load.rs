@@ -3,7 +3,7 @@
 use super::source::Sources;
 use super::substitute::{self, Environment, substitute};
 use super::texts::Texts;
-use super::tree::Node;
+use super::tree::{Node, Step, Value};
 use super::{env, include, parse};
 use crate::value::{Diagnostic, Position, Problem};
 use std::collections::HashMap;
@@ -27,6 +27,17 @@ pub(super) struct Loaded {
     pub whole: bool,
     /// Problems of reading, syntax, substitution and inclusion, in the order found.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The folder that a document names for its state, if it can be found; nothing else is read.
+pub fn state_dir(path: &Path) -> Option<PathBuf> {
+    let text = String::from_utf8(env::file(path, MAX_FILE).ok()?).ok()?;
+    let mut root = parse::parse(&path.into(), &text).root?;
+    let Value::Map(entries) = &mut root.value else { return None };
+    let server = &mut entries.get_mut("server")?.node;
+    substitute(server, &env::variable, &mut Vec::new());
+    let node = server.at(&[Step::from("state_dir")])?;
+    Some(node.folder().join(node.text()?))
 }
 
 /// Reads a document; included ones may hold the `mergeable` sections and further includes.

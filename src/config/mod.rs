@@ -31,6 +31,7 @@ pub use admin::Config as Admin;
 pub use compare::Change;
 pub use document::{Document, Metrics, Placed, Read, read, read_text, read_texts, schema};
 pub use editor::editor_schema;
+pub use load::state_dir;
 pub use reference::reference;
 pub use server::{Config as Server, Count};
 pub use suggest::nearest;

@@ -43,7 +43,7 @@ use pingora::server::{RunArgs, Server};
 use signals::{Signals, Stop};
 use state::State;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -258,7 +258,15 @@ fn engine(conf: &Arc<ServerConf>, proxy: Proxy) -> Arc<HttpProxy<Proxy>> {
 
 /// Where state is kept: as written, else systemd's directory, else `state` beside the document.
 pub fn state_dir(document: &Document) -> PathBuf {
-    let written = document.state_dir();
+    state_dir_or(document.state_dir(), document.folder(&[]))
+}
+
+/// The same for the document of a file, of which nothing else is read.
+pub fn state_dir_of(file: &Path) -> PathBuf {
+    state_dir_or(config::state_dir(file), file.parent().unwrap_or(Path::new("")))
+}
+
+fn state_dir_or(written: Option<PathBuf>, folder: &Path) -> PathBuf {
     let of_systemd = || config::env::variable("STATE_DIRECTORY").map(Into::into);
-    written.or_else(of_systemd).unwrap_or_else(|| document.folder(&[]).join("state"))
+    written.or_else(of_systemd).unwrap_or_else(|| folder.join("state"))
 }
