@@ -23,6 +23,9 @@ pub(super) struct Hidden {
     pub(super) keys: HashSet<String>,
 }
 
+/// Lines that are longer, in bytes, are not shown.
+const LONGEST_LINE: usize = 500;
+
 #[derive(Clone, Debug, Default)]
 struct File {
     lines: Vec<Box<str>>,
@@ -38,6 +41,8 @@ impl Sources {
     ) -> Vec<Diagnostic> {
         for diagnostic in &mut diagnostics {
             let shown = diagnostic.position.as_ref().and_then(|place| self.line(place, hidden));
+            // Nobody looks for a caret in a longer one, and each mistake on it would hold a copy.
+            let shown = shown.filter(|line| line.len() <= LONGEST_LINE);
             diagnostic.source = shown.map(Into::into);
         }
         diagnostics.sort_by_cached_key(|diagnostic| {

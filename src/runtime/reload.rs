@@ -139,8 +139,7 @@ pub fn plan(
     let (compiled, further) = compile(document, Some(snapshot), retained, state_dir);
     let diagnostics = read.diagnostics(further);
     let Some(mut compiled) = compiled.filter(|_| is_sound) else {
-        let problems = diagnostics.iter().filter(|problem| problem.is_error());
-        return Err(Outcome::Rejected { problems: problems.map(Diagnostic::line).collect() });
+        return Err(Outcome::Rejected { problems: told(&diagnostics) });
     };
     let sections = of_process(&running.document, document);
     let mut fields = running.document.differing(document, &sections);
@@ -169,11 +168,21 @@ pub fn renew(
     let (compiled, diagnostics) =
         compile_keeping(document, Some(snapshot), retained, state_dir, kept);
     let Some(compiled) = compiled else {
-        let problems = diagnostics.iter().filter(|problem| problem.is_error());
-        return Err(Outcome::Rejected { problems: problems.map(Diagnostic::line).collect() });
+        return Err(Outcome::Rejected { problems: told(&diagnostics) });
     };
     let changes = changes(running, document, snapshot, &compiled);
     Ok(Planned { document: document.clone(), compiled, changes, warnings: Vec::new() })
+}
+
+/// How many problems of a document are told; `falconer check` tells all of them.
+const MOST_PROBLEMS: usize = 100;
+
+/// What is wrong, as far as it is told.
+fn told(diagnostics: &[Diagnostic]) -> Vec<String> {
+    let errors = diagnostics.iter().filter(|problem| problem.is_error());
+    let more = errors.clone().count().saturating_sub(MOST_PROBLEMS);
+    let rest = (more > 0).then(|| format!("and {more} more; `falconer check` names them"));
+    errors.take(MOST_PROBLEMS).map(Diagnostic::line).chain(rest).collect()
 }
 
 /// The sections that are read once, when the process starts, and mean something else now.

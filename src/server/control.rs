@@ -83,6 +83,8 @@ pub(super) struct Control {
 /// What the process is to its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
+    /// Nothing yet: another process is the edge.
+    Next,
     /// The edge.
     Edge,
     /// Beside another process that has its place, and would have it again.
@@ -144,9 +146,6 @@ impl Control {
         if let Some(state) = &self.state {
             self.admin.obey(&state.socket);
         }
-        if let Some(stand_by) = &self.stand_by {
-            stand_by.taken().await;
-        }
         self.keep(By::Start, Fate::Applied { generation }).await;
         loop {
             let successor = self.obey().await;
@@ -195,8 +194,18 @@ impl Control {
     async fn take_over(&mut self, generation: u64) -> bool {
         let Some(predecessor) = self.predecessor.take() else { return true };
         let process = predecessor.process();
-        match predecessor.take_over(generation).await {
+        let mut stopping = self.stopping.clone();
+        if *stopping.borrow() {
+            predecessor.refuse(vec!["the new process was told to stop".to_owned()]);
+            return false;
+        }
+        let taken = tokio::select! {
+            taken = predecessor.take_over(generation) => taken,
+            _ = stopping.wait_for(|stopping| *stopping) => return false,
+        };
+        match taken {
             Takeover::From(stand_by) => {
+                stand_by.taken().await;
                 self.stand_by = Some(stand_by);
                 tracing::info!(process, "took over from the process before");
             }
@@ -211,6 +220,7 @@ impl Control {
                 return false;
             }
         }
+        self.standing.send_replace(Standing::Edge);
         self.announce(generation);
         true
     }

@@ -29,14 +29,72 @@ impl Files {
         prepared.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Has them take their places, each at once.
+    /// Has them take their places, each at once: all of them, or none.
     pub(super) fn put(self) -> Result<(), Problem> {
+        let mut done = Vec::new();
         for Waiting { file, target } in &self.0 {
-            fs::rename(file, target)
-                .and_then(|()| File::open(folder(target))?.sync_all())
-                .map_err(|error| unwritable(target, &error))?;
+            let placed = Earlier::keep(target).and_then(|earlier| {
+                done.push(earlier);
+                fs::rename(file, target)?;
+                File::open(folder(target))?.sync_all()
+            });
+            if let Err(error) = placed {
+                done.into_iter().rev().for_each(Earlier::put_back);
+                return Err(unwritable(target, &error));
+            }
         }
         Ok(())
+    }
+}
+
+/// What a file was before another one took its place; dropped, it is forgotten.
+#[derive(Debug)]
+struct Earlier {
+    /// Its second name; `None` if there was no file.
+    kept: Option<PathBuf>,
+    target: PathBuf,
+}
+
+impl Earlier {
+    fn keep(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let kept = target.with_file_name(format!(".{name}.old"));
+        // Left behind by a process that is gone.
+        let _ = fs::remove_file(&kept);
+        let kept = match fs::hard_link(target, &kept) {
+            Ok(()) => Some(kept),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { kept, target: target.into() })
+    }
+
+    fn put_back(mut self) {
+        let back = match self.kept.take() {
+            Some(kept) => {
+                let back = fs::rename(&kept, &self.target);
+                // Two names of one file stay two names.
+                let _ = fs::remove_file(kept);
+                back
+            }
+            None => fs::remove_file(&self.target),
+        };
+        // One whose place was not taken yet has nothing to put back.
+        if let Err(error) = back.or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        }) {
+            let file = self.target.display();
+            tracing::error!(%file, %error, "a file cannot be put back, and says the new text");
+        }
+    }
+}
+
+impl Drop for Earlier {
+    fn drop(&mut self) {
+        if let Some(kept) = &self.kept {
+            let _ = fs::remove_file(kept);
+        }
     }
 }
 
@@ -144,5 +202,23 @@ mod tests {
         let text = read_text(Path::new("/proc/none/falconer.yaml"), "routes: []").document;
         let problem = Files::prepare(text.source()).unwrap_err();
         assert!(problem.what.starts_with("`/proc/none/falconer.yaml` cannot be written"));
+    }
+
+    #[test]
+    fn when_one_cannot_take_its_place_none_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a"), "earlier").unwrap();
+        fs::create_dir(at("c")).unwrap();
+        let waiting = ["a", "b", "c"].map(|name| {
+            let file = at(&format!(".{name}.new"));
+            fs::write(&file, "later").unwrap();
+            Waiting { file, target: at(name) }
+        });
+        Files(waiting.into()).put().unwrap_err();
+        assert_eq!(fs::read_to_string(at("a")).unwrap(), "earlier");
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        left.retain(|entry| entry.as_ref().unwrap().file_name() != "a");
+        assert_eq!(left.len(), 1, "the folder alone: {left:?}");
     }
 }

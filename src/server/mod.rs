@@ -164,7 +164,8 @@ fn serve(start: Start, prepared: Prepared) {
 
     let (commands, requests) = Commands::new();
     let (closed, doors) = watch::channel(false);
-    let (standing, stands) = watch::channel(Standing::Edge);
+    let first = if predecessor.is_some() { Standing::Next } else { Standing::Edge };
+    let (standing, stands) = watch::channel(first);
     let (stopping, stops) = watch::channel(false);
     let stop = Stop {
         doors,

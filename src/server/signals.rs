@@ -111,9 +111,11 @@ impl Stop {
     async fn drain(&self) {
         self.stopping.send_replace(true);
         self.readiness.stop();
-        self.supervisor.stopping(self.delay + self.longest);
-        // Who was replaced gets nothing that could go elsewhere.
         let mut standing = self.standing.clone();
+        if *standing.borrow() != Standing::Next {
+            self.supervisor.stopping(self.delay + self.longest);
+        }
+        // Who was replaced gets nothing that could go elsewhere.
         if !self.delay.is_zero() && *standing.borrow() == Standing::Edge {
             tracing::info!(delay = ?self.delay, "stopping: not ready any more, still serving");
             let replaced = standing.wait_for(|standing| *standing != Standing::Edge);

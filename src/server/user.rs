@@ -6,8 +6,7 @@ use crate::observe::access::Destination;
 use crate::value::{Diagnostic, Problem, user};
 use nix::errno::Errno;
 use nix::unistd::{
-    AccessFlags, Gid, Group, Uid, User, access, chown, getegid, geteuid, initgroups, setresgid,
-    setresuid,
+    AccessFlags, Gid, Group, Uid, User, access, getegid, geteuid, initgroups, setresgid, setresuid,
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
@@ -16,6 +15,7 @@ use rustix::thread::{
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::lchown;
 use std::path::Path;
 
 /// The only right that is kept: later listeners bind low ports too.
@@ -111,7 +111,8 @@ impl Account {
     /// Makes a folder that this user can write to; what keeps it from that is told later.
     fn make(&self, folder: &Path) {
         if !folder.exists() && fs::create_dir_all(folder).is_ok() {
-            let _ = chown(folder, Some(self.user.uid), Some(self.group));
+            // Not what a link leads to, should there be one by now.
+            let _ = lchown(folder, Some(self.user.uid.as_raw()), Some(self.group.as_raw()));
         }
     }
 

@@ -58,14 +58,16 @@ impl Successor {
             .spawn()
             .map_err(|error| vec![format!("`{}` cannot be started: {error}", binary.display())])?;
         let process = child.id().unwrap_or_default();
-        tracing::info!(process, binary = %binary.display(), "started a process in the place of this one");
         // Its end must be the child's alone: only then is its death heard.
         drop(command);
         let talk = Talk::new(channel).map_err(cannot("no channel can be made"))?;
         let mut attempt =
             Attempt { child, talk, is_ready: false, is_stuck: false, has_place: false };
         let getting_ready = async {
-            match offer_all(&attempt.talk, offer, gifts).await {
+            let offered = offer_all(&attempt.talk, offer, gifts).await;
+            let binary = binary.display();
+            tracing::info!(process, %binary, "started a process in the place of this one");
+            match offered {
                 // Before it went, it may have said why.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 Err(error) => {

@@ -145,7 +145,7 @@ async fn connections_on_both_sides_and_counters_go_on() {
 fn short(rest: &str) -> String {
     format!(
         "
-server: {{drain: 1s, idle_grace: 0s}}
+server: {{drain: 2s, idle_grace: 0s}}
 listeners:
   web: {{address: \"127.0.0.1:0\", protocols: [h1, h2]}}
   secure: {{address: \"127.0.0.1:0\", tls: {{certificates: [site]}}}}
@@ -159,7 +159,7 @@ const KEPT: &str = "{name: kept, match: {path: /kept/*}, upstream: app}";
 const GONE: &str = "{name: gone, match: {path: /gone/*}, upstream: app}";
 
 /// What the drain of [`short`] lasts at least, by a clock that is a little coarse.
-const DRAIN: Duration = Duration::from_millis(890);
+const DRAIN: Duration = Duration::from_millis(1790);
 
 fn both() -> String {
     short(&format!("{APP}\nroutes: [{KEPT}, {GONE}]"))
