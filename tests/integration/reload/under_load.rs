@@ -1,6 +1,6 @@
 //! Reloads under constant load: nobody notices.
 
-use crate::support::{Feed, Load, Reply, allow_descriptors, edge, origin};
+use crate::support::{Load, allow_descriptors, app_for_load, edge, is_chaos};
 
 fn document(n: usize) -> String {
     let (path, weight, size) = (n % 7, n % 3 + 1, n % 2 + 8);
@@ -31,34 +31,16 @@ routes:
 
 #[tokio::test]
 async fn no_request_fails_and_no_connection_is_lost() {
-    nobody_notices(25, 4, 2).await;
-}
-
-#[tokio::test]
-#[ignore = "takes minutes: make chaos"]
-async fn chaos_of_a_hundred_reloads() {
-    nobody_notices(100, 200, 50).await;
-}
-
-async fn nobody_notices(reloads: usize, websockets: usize, streams: usize) {
+    let (reloads, websockets, streams) = if is_chaos() { (100, 200, 50) } else { (25, 4, 2) };
     allow_descriptors(16_384);
-    let feeds: Vec<_> = (0..streams).map(|_| Feed::new()).collect();
-    let mut app = origin().answer("/app", Reply::ok("hello")).answer("/ws", Reply::websocket());
-    for (n, feed) in feeds.iter().enumerate() {
-        app = app.answer(&format!("/feed-{n}"), Reply::new(200).fed_by(feed));
-    }
-    let app = app.start().await;
+    let (app, feeds) = app_for_load(streams).await;
     let mut edge = edge(&document(0)).with("app", &app).start().await;
-    let (clear, secure) = (edge.client("web"), edge.client("secure").tls());
+    let clients = [edge.client("web"), edge.client("secure").tls()];
     // `changing` is handed to another listener by every second reload.
-    let mut load = Load::of(&[clear.clone(), secure.clone()])
+    let load = Load::of(&clients)
         .and_without_keep_alive(&edge.client("changing"))
         .and_without_keep_alive(&edge.client("changing"))
-        .and_websockets(&clear, websockets / 2)
-        .and_websockets(&secure, websockets / 2);
-    for (n, feed) in feeds.iter().enumerate() {
-        load = load.and_events([&clear, &secure][n % 2], &format!("/feed-{n}"), feed);
-    }
+        .and_streams(&clients, websockets, &feeds);
     for n in 1..=reloads {
         edge.reload(&document(n)).await;
         // Every reload meets requests.
@@ -67,6 +49,11 @@ async fn nobody_notices(reloads: usize, websockets: usize, streams: usize) {
     let (answers, farewells) = load.end().await;
     println!("{reloads} reloads, {answers} answers, {websockets} WebSockets, {streams} streams");
     assert_eq!(farewells, 0, "connections of listeners that stay are kept");
+    // Nothing was asked twice; it is the client that leaves a stream of events (499).
+    for (class, seen) in [("1xx", websockets), ("2xx", answers), ("4xx", streams)] {
+        let series = format!("falconer_route_requests_total{{route=\"app\",class=\"{class}\"}}");
+        edge.metric_becomes(&series, seen as f64).await;
+    }
     edge.metric_becomes("falconer_runtime_generation", reloads as f64 + 1.0).await;
     edge.metric_becomes("falconer_route_requests_total{class=\"5xx\"}", 0.0).await;
 }

@@ -1,7 +1,8 @@
 //! Clients that ask and ask, and fail the test when anything goes wrong.
 
 use super::client::Client;
-use super::reply::Feed;
+use super::origin::{Origin, origin};
+use super::reply::{Feed, Reply};
 use super::response::Broken;
 use super::within;
 use futures::future::join_all;
@@ -19,7 +20,27 @@ const NO_ERROR: &str = "not a result of an error";
 const PACE: Duration = Duration::from_millis(50);
 
 /// What the origin answers to `GET /app`.
-pub const ANSWER: &str = "hello";
+const ANSWER: &str = "hello";
+
+/// Whether tests shall show in full, alone on the machine, what they show in short otherwise:
+/// `make chaos` sets it.
+pub fn is_chaos() -> bool {
+    std::env::var_os("FALCONER_CHAOS").is_some()
+}
+
+/// What answers the load, and so many streams of events.
+pub async fn app_for_load(streams: usize) -> (Origin, Vec<Feed>) {
+    let feeds: Vec<_> = (0..streams).map(|_| Feed::new()).collect();
+    let mut app = origin().answer("/app", Reply::ok(ANSWER)).answer("/ws", Reply::websocket());
+    for (n, feed) in feeds.iter().enumerate() {
+        app = app.answer(&events_path(n), Reply::new(200).fed_by(feed));
+    }
+    (app.start().await, feeds)
+}
+
+fn events_path(number: usize) -> String {
+    format!("/feed-{number}")
+}
 
 /// Constant load: each client asks for `/app` as soon as it has its answer.
 pub struct Load {
@@ -54,17 +75,15 @@ impl Load {
         self
     }
 
-    /// Keeps a stream of events open, to which the test's origin sends what is fed here.
-    pub fn and_events(mut self, client: &Client, path: &str, feed: &Feed) -> Self {
-        let events = events(client.clone(), path.to_owned(), feed.clone(), self.seen.clone());
-        self.tasks.push(tokio::spawn(events));
-        self
-    }
-
-    /// Keeps WebSockets open on `/ws`, and gets their echoes.
-    pub fn and_websockets(mut self, client: &Client, count: usize) -> Self {
-        for _ in 0..count {
+    /// Keeps so many WebSockets open and gets their echoes, and a stream of events for each feed;
+    /// the clients share them.
+    pub fn and_streams(mut self, clients: &[Client], websockets: usize, feeds: &[Feed]) -> Self {
+        for (_, client) in (0..websockets).zip(clients.iter().cycle()) {
             self.tasks.push(tokio::spawn(websocket(client.clone(), self.seen.clone())));
+        }
+        for ((n, feed), client) in feeds.iter().enumerate().zip(clients.iter().cycle()) {
+            let events = events(client.clone(), events_path(n), feed.clone(), self.seen.clone());
+            self.tasks.push(tokio::spawn(events));
         }
         self
     }

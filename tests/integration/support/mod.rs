@@ -38,7 +38,7 @@ pub use edge::{Builder, Edge, Ended, edge};
 pub use flow::{Download, Flow, Upload};
 pub use h2::{Exchange, H2};
 pub use kestrel::{Kestrel, Way, kestrel};
-pub use load::Load;
+pub use load::{Load, app_for_load, is_chaos};
 pub use origin::{Builder as OriginBuilder, Origin, Received, Seen, origin};
 pub use peers::{Finished, node, python, start_node, tool};
 pub use port::Port;

@@ -1,6 +1,6 @@
 //! Upgrades under constant load: nobody notices.
 
-use crate::support::{Edge, Feed, Load, Origin, Reply, allow_descriptors, edge, origin};
+use crate::support::{Load, allow_descriptors, app_for_load, edge, is_chaos};
 
 const DOCUMENT: &str = "
     server: {idle_grace: 2s, upgrade_drain: 300s}
@@ -11,43 +11,14 @@ const DOCUMENT: &str = "
     upstreams: {app: {endpoints: [$app]}}
     ";
 
-async fn app(feeds: &[Feed]) -> Origin {
-    let mut app = origin().answer("/app", Reply::ok("hello")).answer("/ws", Reply::websocket());
-    for (n, feed) in feeds.iter().enumerate() {
-        app = app.answer(&format!("/feed-{n}"), Reply::new(200).fed_by(feed));
-    }
-    app.start().await
-}
-
-fn load(edge: &Edge, websockets: usize, feeds: &[Feed]) -> Load {
-    let (clear, secure) = (edge.client("web"), edge.client("secure").tls());
-    let mut load = Load::of(&[clear.clone(), secure.clone()])
-        .and_websockets(&clear, websockets / 2)
-        .and_websockets(&secure, websockets / 2);
-    for (n, feed) in feeds.iter().enumerate() {
-        let client = [&clear, &secure][n % 2];
-        load = load.and_events(client, &format!("/feed-{n}"), feed);
-    }
-    load
-}
-
 #[tokio::test]
 async fn no_request_fails_and_no_stream_ends() {
-    nobody_notices(3, 10, 6).await;
-}
-
-#[tokio::test]
-#[ignore = "takes minutes: make chaos"]
-async fn chaos_of_twenty_upgrades() {
-    nobody_notices(20, 200, 50).await;
-}
-
-async fn nobody_notices(upgrades: usize, websockets: usize, streams: usize) {
+    let (upgrades, websockets, streams) = if is_chaos() { (20, 200, 50) } else { (3, 10, 6) };
     allow_descriptors(16_384);
-    let feeds: Vec<_> = (0..streams).map(|_| Feed::new()).collect();
-    let app = app(&feeds).await;
+    let (app, feeds) = app_for_load(streams).await;
     let mut edge = edge(DOCUMENT).with("app", &app).start().await;
-    let load = load(&edge, websockets, &feeds);
+    let clients = [edge.client("web"), edge.client("secure").tls()];
+    let load = Load::of(&clients).and_streams(&clients, websockets, &feeds);
     load.goes_on(50).await;
     for _ in 0..upgrades {
         edge.upgrade().await;
@@ -57,5 +28,5 @@ async fn nobody_notices(upgrades: usize, websockets: usize, streams: usize) {
     println!("{answers} answers, {farewells} connections said farewell, {upgrades} upgrades");
     let asked = app.requests().iter().filter(|request| request.target.ends_with("/app")).count();
     assert_eq!(asked, answers, "nothing was asked twice");
-    edge.metric_becomes("falconer_runtime_generation", upgrades as f64 + 1.0).await;
+    edge.metric_becomes("falconer_runtime_generation", f64::from(upgrades) + 1.0).await;
 }
