@@ -8,6 +8,8 @@ use super::source::Hidden;
 use super::suggest;
 use super::tree::{Node, Step, Value, Written};
 use crate::value::{Diagnostic, Position, Problem};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 
 /// The words of the document by their `format`, each with its check.
 pub(super) type Words<'w> = &'w [(&'static str, fn(&str) -> Result<(), Problem>)];
@@ -18,7 +20,7 @@ pub(super) struct Checked {
     /// Every problem, in the order of the tree.
     pub diagnostics: Vec<Diagnostic>,
     /// Where problems are, so that reading leaves these places out.
-    pub broken: Vec<Vec<Step>>,
+    pub broken: BTreeSet<Vec<Step>>,
     /// What the document's lines would reveal.
     pub hidden: Hidden,
 }
@@ -26,7 +28,9 @@ pub(super) struct Checked {
 impl Checked {
     /// Whether there is a problem at a place or below it.
     pub(super) fn is_broken(&self, steps: &[Step]) -> bool {
-        self.broken.iter().any(|broken| broken.starts_with(steps))
+        // What is below a place comes right after it in this order.
+        let after = (Bound::Included(steps), Bound::Unbounded);
+        self.broken.range::<[Step], _>(after).next().is_some_and(|next| next.starts_with(steps))
     }
 }
 
@@ -49,7 +53,8 @@ struct Walk<'w> {
 impl Walk<'_> {
     fn node(&mut self, node: &Node, schema: Schema<'_>) {
         if node.is_broken() {
-            return self.checked.broken.push(self.steps.clone());
+            self.checked.broken.insert(self.steps.clone());
+            return;
         }
         match fit(node, schema) {
             Fit::Anything | Fit::Null | Fit::Bool => {}
@@ -293,7 +298,7 @@ impl Walk<'_> {
 
     fn report(&mut self, position: &Position, problem: Problem) {
         self.checked.diagnostics.push(Diagnostic::error(position.clone(), problem));
-        self.checked.broken.push(self.steps.clone());
+        self.checked.broken.insert(self.steps.clone());
     }
 }
 

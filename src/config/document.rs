@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -118,7 +118,7 @@ pub struct Document {
     texts: Arc<Texts>,
     pub(super) root: Node,
     /// Where something was wrong with it.
-    broken: Vec<Vec<Step>>,
+    broken: BTreeSet<Vec<Step>>,
     /// Keys whose values nobody may see.
     pub(super) secret_keys: HashSet<String>,
     /// Where such values stand.
@@ -282,7 +282,7 @@ impl Document {
 
     /// The text of a scalar, or the texts of a list, unless that was wrong already.
     pub fn texts(&self, steps: &[Step]) -> Vec<Placed<String>> {
-        let is_wrong = |steps: &[Step]| self.broken.iter().any(|broken| broken == steps);
+        let is_wrong = |steps: &[Step]| self.broken.contains(steps);
         let Some(node) = self.root.at(steps).filter(|_| !is_wrong(steps)) else {
             return Vec::new();
         };

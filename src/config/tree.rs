@@ -44,7 +44,7 @@ pub(super) struct Entry {
 }
 
 /// One step on the way from a node to a node below it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
     /// To the value of a key.
     Key(String),

@@ -129,6 +129,8 @@ impl Control {
             Ok(ready) => ready,
             Err(problem) => return Outcome::rejected(&problem),
         };
+        // An end of the process that comes meanwhile leaves the files as they were.
+        self.warm(compiled.snapshot.upstreams.values()).await;
         // The last that may fail.
         if let Err(problem) = blocking(move || files.put()).await {
             return Outcome::rejected(&Diagnostic::unplaced(problem));
@@ -136,7 +138,6 @@ impl Control {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        self.warm(compiled.snapshot.upstreams.values()).await;
         let generation = compiled.snapshot.generation;
         observe::log::init(&document.log);
         let before = self.runtime.swap(compiled.snapshot);

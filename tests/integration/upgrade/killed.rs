@@ -1,7 +1,7 @@
 //! One of the two is killed: the other one serves.
 
 use super::{late, started};
-use crate::support::{Edge, Reply, Signal, edge, origin};
+use crate::support::{Edge, Reply, Signal, edge, eventually, origin};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::fs;
@@ -12,7 +12,11 @@ const DOCUMENT: &str = "
     ";
 
 fn end(process: i32) {
-    kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
+    tell(process, Signal::SIGKILL);
+}
+
+fn tell(process: i32, signal: Signal) {
+    kill(Pid::from_raw(process), signal).unwrap();
 }
 
 async fn serves(edge: &Edge) {
@@ -58,6 +62,33 @@ async fn the_new_one_before_it_is_ready() {
     let (ended, ()) = tokio::join!(upgrading, killing);
     assert_eq!(ended.code, 1, "{}", ended.said);
     assert!(ended.complained.contains("was ended by signal 9"), "{}", ended.complained);
+    serves(&edge).await;
+    edge.upgrade().await;
+    serves(&edge).await;
+}
+
+#[tokio::test]
+async fn the_new_one_told_to_stop_before_it_has_the_place() {
+    let mut edge = edge(DOCUMENT).start().await;
+    let late = late(&edge);
+    let arguments = ["upgrade", &late];
+    let upgrading = edge.command(&arguments);
+    let stopping = async {
+        let new = started(&edge).await;
+        // It has given everything, and must not give the place yet.
+        edge.stderr().line("started a process in the place of this one").await;
+        edge.signal(Signal::SIGSTOP);
+        fs::write(edge.file("go"), "").unwrap();
+        let is_ready =
+            async || (edge.stderr().text().matches(" ready ").count() == 2).then_some(());
+        eventually("the new process to be ready", is_ready).await;
+        tell(new, Signal::SIGTERM);
+        edge.gone(new).await;
+        edge.signal(Signal::SIGCONT);
+    };
+    let (ended, ()) = tokio::join!(upgrading, stopping);
+    assert_eq!(ended.code, 1, "{}", ended.said);
+    assert!(ended.complained.contains("exited with code 0"), "{}", ended.complained);
     serves(&edge).await;
     edge.upgrade().await;
     serves(&edge).await;
