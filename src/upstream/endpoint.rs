@@ -1,5 +1,6 @@
 //! One address of an upstream and what is learned of it while it is in use.
 
+use super::standing::Standing;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -36,6 +37,7 @@ pub struct Endpoint {
     requests: AtomicU64,
     /// 0 is unknown, [`SILENT`] is no hint, anything else is one more than the seconds.
     keep_alive: AtomicU32,
+    standing: Standing,
 }
 
 const SILENT: u32 = u32::MAX;
@@ -60,6 +62,7 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             keep_alive: AtomicU32::new(0),
+            standing: Standing::default(),
         }
     }
 
@@ -71,6 +74,11 @@ impl Endpoint {
     /// Where it is.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whether it may be picked.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Counts an attempt as in flight until the guard is dropped.
@@ -153,28 +161,37 @@ impl Drop for InFlight {
     }
 }
 
-/// The endpoints that live, found again by label and address when a document is compiled anew.
+/// The endpoints that live, found again by upstream, label and address when a document is compiled
+/// anew.
 #[derive(Debug, Default)]
 pub struct States {
     living: Mutex<Living>,
 }
 
+/// The names of upstream and endpoint, and an address.
+type Identity = (Arc<str>, Arc<str>, Address);
+
 #[derive(Debug, Default)]
 struct Living {
-    endpoints: HashMap<(Arc<str>, Address), Weak<Endpoint>, foldhash::fast::RandomState>,
+    endpoints: HashMap<Identity, Weak<Endpoint>, foldhash::fast::RandomState>,
     prune_at: usize,
 }
 
 impl States {
     /// The living endpoint of this identity, or a new one.
-    pub fn endpoint(&self, label: &Arc<str>, address: &Address) -> Arc<Endpoint> {
-        let identity = (Arc::clone(label), address.clone());
+    pub fn endpoint(
+        &self,
+        upstream: &Arc<str>,
+        label: &Arc<str>,
+        address: &Address,
+    ) -> Arc<Endpoint> {
+        let identity = (Arc::clone(upstream), Arc::clone(label), address.clone());
         let mut living = self.living.lock();
         if let Some(endpoint) = living.endpoints.get(&identity).and_then(Weak::upgrade) {
             return endpoint;
         }
         living.prune();
-        let endpoint = Arc::new(Endpoint::new(identity.0.clone(), identity.1.clone()));
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(label), address.clone()));
         living.endpoints.insert(identity, Arc::downgrade(&endpoint));
         endpoint
     }
@@ -264,14 +281,16 @@ mod tests {
     fn a_living_endpoint_is_found_again() {
         let states = States::default();
         let label: Arc<str> = "http://a:80".into();
-        let first = states.endpoint(&label, &tcp(1));
+        let first = states.endpoint(&"u".into(), &label, &tcp(1));
         let attempt = first.begin();
-        let again = states.endpoint(&"http://a:80".into(), &tcp(1));
+        let again = states.endpoint(&"u".into(), &"http://a:80".into(), &tcp(1));
         assert!(Arc::ptr_eq(&first, &again));
         assert_eq!(again.in_flight(), 1);
 
-        let elsewhere = states.endpoint(&label, &tcp(2));
+        let elsewhere = states.endpoint(&"u".into(), &label, &tcp(2));
         assert!(!Arc::ptr_eq(&first, &elsewhere), "another address is another endpoint");
+        let other = states.endpoint(&"v".into(), &label, &tcp(1));
+        assert!(!Arc::ptr_eq(&first, &other), "another upstream may judge it otherwise");
         drop(attempt);
     }
 
@@ -280,21 +299,25 @@ mod tests {
         let states = States::default();
         let label: Arc<str> = "unix:/run/a".into();
         let address = Address::Unix(Path::new("/run/a").into());
-        let attempt = states.endpoint(&label, &address).begin();
-        assert_eq!(states.endpoint(&label, &address).in_flight(), 1);
+        let attempt = states.endpoint(&"u".into(), &label, &address).begin();
+        assert_eq!(states.endpoint(&"u".into(), &label, &address).in_flight(), 1);
         drop(attempt);
-        assert_eq!(states.endpoint(&label, &address).requests(), 0, "it was forgotten");
+        assert_eq!(
+            states.endpoint(&"u".into(), &label, &address).requests(),
+            0,
+            "it was forgotten"
+        );
     }
 
     #[test]
     fn the_dead_are_forgotten() {
         let states = States::default();
         let label: Arc<str> = "http://a:80".into();
-        let kept = states.endpoint(&label, &tcp(1));
+        let kept = states.endpoint(&"u".into(), &label, &tcp(1));
         for port in 2..10_000 {
-            states.endpoint(&label, &tcp(port));
+            states.endpoint(&"u".into(), &label, &tcp(port));
         }
         assert!(states.living.lock().endpoints.len() <= 16);
-        assert!(Arc::ptr_eq(&kept, &states.endpoint(&label, &tcp(1))));
+        assert!(Arc::ptr_eq(&kept, &states.endpoint(&"u".into(), &label, &tcp(1))));
     }
 }

@@ -1,6 +1,8 @@
 //! Chooses an endpoint worth trying and remembers how it went.
 
 mod balance;
+mod breaker;
+mod clock;
 mod config;
 mod connect;
 mod discover;
@@ -10,11 +12,13 @@ mod peer;
 mod proxy_protocol;
 mod request;
 mod set;
+mod standing;
 mod tls;
 mod tunnel;
 mod url;
 
 pub use balance::Tried;
+pub use breaker::Circuit;
 pub use config::{Balance, Config, Host, Protocol, TimeoutOverrides, Timeouts, Tls};
 pub use discover::{Answer, Dns, Failure, Lookup, Names};
 pub use endpoint::{Address, Endpoint, InFlight, States};
@@ -22,5 +26,6 @@ pub use metrics::Metrics;
 pub use peer::Follows;
 pub use request::{Introduced, Outgoing, introduce, prepare};
 pub use set::{Picked, Upstream};
+pub use standing::{Health, Standing};
 pub use tls::{Security, Sni};
 pub use url::Url;

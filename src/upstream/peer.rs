@@ -1,5 +1,6 @@
 //! An endpoint plus how to connect to it, as the engine wants it.
 
+use super::clock::{Moment, millis};
 use super::config::{self, Protocol, Timeouts};
 use super::connect::Connector;
 use super::endpoint::{Address, Endpoint, KeepAlive};
@@ -8,11 +9,9 @@ use super::url::Url;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Kept by an endpoint of which nothing is known yet: below the shortest time in wide use (5 s).
 const CAUTIOUS: Duration = Duration::from_secs(4);
@@ -150,8 +149,7 @@ fn group(versions: u8, told: KeepAlive, age: u64) -> u64 {
 /// The number of the period in which connections are shared: none is used in the next one, so
 /// none is used for longer than a period.
 fn age(now: Instant, longest: Duration) -> u64 {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let periods = millis(now.saturating_duration_since(*START)) / millis(longest).max(1);
+    let periods = Moment::of(now).0 / millis(longest).max(1);
     periods & 0xff_ffff_ffff
 }
 

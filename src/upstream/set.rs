@@ -221,7 +221,7 @@ impl Upstream {
                     mentioned: mentioned.clone(),
                 });
                 set.candidates.push(Candidate {
-                    endpoint: self.states.endpoint(&mentioned.label, &address),
+                    endpoint: self.states.endpoint(&self.name, &mentioned.label, &address),
                     weight: member.weight,
                     backup: member.backup,
                 });

@@ -2,8 +2,8 @@
 
 use super::Spec;
 use super::index::Index;
-use super::level::{Candidate, Choice, Extra, Leaf, Level, Plan, Scope, Search};
-use super::level::{hash_name, label_bit};
+use super::level::{Candidate, Choice, Extra, Leaf, Level, Places, Plan, Scope, Search};
+use super::level::{NO_PLACES, hash_name, label_bit};
 use super::shape::{Cut, Shape};
 use crate::route::HostPattern;
 use crate::route::conditions::Conditions;
@@ -40,6 +40,7 @@ impl Level {
             leaves: Index::build(builder.leaves),
             candidates: builder.candidates.into(),
             conditions: builder.conditions.into(),
+            places: builder.places.into_iter().collect(),
         }
     }
 }
@@ -69,6 +70,7 @@ struct Builder<'a> {
     leaves: Vec<(u64, String, Leaf)>,
     candidates: Vec<Candidate>,
     conditions: Vec<Conditions>,
+    places: IndexSet<Places>,
 }
 
 /// A route and what its candidates have in common.
@@ -93,8 +95,7 @@ impl<'a> Builder<'a> {
                 conditions.push(own.clone());
                 offset(conditions.len() - 1)
             });
-            let candidate =
-                Candidate { route: *route, conditions: place, places: Candidate::NO_PLACES };
+            let candidate = Candidate { route: *route, conditions: place, places: NO_PLACES };
             Member { spec, candidate }
         });
         Self {
@@ -105,6 +106,7 @@ impl<'a> Builder<'a> {
             leaves: Vec::new(),
             candidates: Vec::new(),
             conditions,
+            places: IndexSet::from([[u8::MAX; MAX_CAPTURES]]),
         }
     }
 
@@ -116,7 +118,7 @@ impl<'a> Builder<'a> {
         let id = offset(self.scopes.len());
         let members = || named.iter().filter_map(|at| self.routes.get(*at));
         let listeners = known_on(members());
-        let Paths { mut leaves, searches } = Paths::of(members());
+        let Paths { mut leaves, searches } = Paths::of(members(), &mut self.places);
         let root = leaves.swap_remove(&(Shape::ROOT, String::new()));
         let root = root.map_or(Choice::NONE, |routes| self.choice(routes));
         let mut shapes: IndexSet<Shape> = leaves.keys().map(|(shape, _)| *shape).collect();
@@ -138,9 +140,7 @@ impl<'a> Builder<'a> {
     fn choice(&mut self, mut routes: Vec<(u32, Candidate)>) -> Choice {
         routes.sort_by_key(|(matchers, candidate)| (Reverse(*matchers), candidate.route));
         match routes.as_slice() {
-            [(_, only)] if only.conditions.is_none() && only.places == Candidate::NO_PLACES => {
-                Choice::Route(only.route)
-            }
+            [(_, only)] if only.conditions.is_none() => Choice::Route(only.route, only.places),
             _ => {
                 let from = offset(self.candidates.len());
                 self.candidates.extend(routes.into_iter().map(|(_, candidate)| candidate));
@@ -151,20 +151,23 @@ impl<'a> Builder<'a> {
 }
 
 impl Paths {
-    fn of<'a>(members: impl Iterator<Item = &'a Member<'a>>) -> Self {
+    fn of<'a>(
+        members: impl Iterator<Item = &'a Member<'a>>,
+        places: &mut IndexSet<Places>,
+    ) -> Self {
         let mut all = Self::default();
         for member in members {
             match &member.spec.matcher.paths {
                 None => all.add_leaf(&Segments::ANY, member, member.candidate),
-                Some(paths) => paths.iter().for_each(|path| all.add(path, member)),
+                Some(paths) => paths.iter().for_each(|path| all.add(path, member, places)),
             }
         }
         all
     }
 
-    fn add(&mut self, path: &PathPattern, member: &Member<'_>) {
-        let places = places(path, member.spec.matcher.names());
-        let candidate = Candidate { places, ..member.candidate };
+    fn add(&mut self, path: &PathPattern, member: &Member<'_>, known: &mut IndexSet<Places>) {
+        let (places, _) = known.insert_full(places(path, member.spec.matcher.names()));
+        let candidate = Candidate { places: offset(places), ..member.candidate };
         match path.kind() {
             Kind::Segments(pattern) => self.add_leaf(pattern, member, candidate),
             Kind::Regex(regex) => self.searches.push(Search { regex: regex.clone(), candidate }),
@@ -189,8 +192,8 @@ fn known_on<'a>(members: impl Iterator<Item = &'a Member<'a>>) -> Option<Vec<u16
 }
 
 /// Where each part that the path captures belongs among the names.
-fn places(path: &PathPattern, names: &[String]) -> [u8; MAX_CAPTURES] {
-    let mut places = Candidate::NO_PLACES;
+fn places(path: &PathPattern, names: &[String]) -> Places {
+    let mut places = [u8::MAX; MAX_CAPTURES];
     for (slot, name) in places.iter_mut().zip(path.names()) {
         let place = names.iter().position(|known| known == name);
         *slot = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);

@@ -25,7 +25,15 @@ pub(super) struct Level {
     pub(super) leaves: Index<Leaf>,
     pub(super) candidates: Box<[Candidate]>,
     pub(super) conditions: Box<[Conditions]>,
+    /// The different ways to capture; at [`NO_PLACES`] is the one of a path that captures nothing.
+    pub(super) places: Box<[Places]>,
 }
+
+/// Where each part that a path captures belongs among the names of its route.
+pub(super) type Places = [u8; MAX_CAPTURES];
+
+/// Which of a level's places capture nothing.
+pub(super) const NO_PLACES: u32 = 0;
 
 /// The routes that a host leads to.
 #[derive(Clone, Copy, Debug)]
@@ -65,20 +73,20 @@ pub(super) struct Leaf {
 /// The routes of equal host and path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Choice {
-    /// This route, which demands and captures nothing.
-    Route(u32),
+    /// This route, which demands nothing, and captures so; all in one place, for it is the usual one.
+    Route(u32, u32),
     /// A part of the level's candidates, by precedence.
     Candidates(u32, u32),
 }
 
-/// One of several routes, or one that demands or captures something.
+/// One of several routes, or one that demands something.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) route: u32,
     /// Its place in the level's conditions; `None` demands nothing.
     pub(super) conditions: Option<u32>,
-    /// Where each part that the path captures belongs among the route's names.
-    pub(super) places: [u8; MAX_CAPTURES],
+    /// Which of the level's places it captures by.
+    pub(super) places: u32,
 }
 
 /// A route whose path is a regex.
@@ -91,11 +99,6 @@ pub(super) struct Search {
 impl Choice {
     /// No route at all.
     pub(super) const NONE: Self = Self::Candidates(0, 0);
-}
-
-impl Candidate {
-    /// The places of a path that captures nothing.
-    pub(super) const NO_PLACES: [u8; MAX_CAPTURES] = [u8::MAX; MAX_CAPTURES];
 }
 
 impl Level {
@@ -170,27 +173,36 @@ impl<F: Fn(usize) -> bool> Attempt<'_, F> {
     }
 
     fn choose(&self, choice: Choice, shape: Shape) -> Option<Found> {
-        let (from, to) = match choice {
-            Choice::Candidates(from, to) => (from as usize, to as usize),
-            Choice::Route(route) => {
-                let index = route as usize;
-                return (self.allow)(index).then(|| Found { index, captures: Captures::default() });
+        let (route, places) = match choice {
+            Choice::Route(route, places) => {
+                (self.allow)(route as usize).then_some((route, places))?
+            }
+            Choice::Candidates(from, to) => {
+                let candidates = self.level.candidates.get(from as usize..to as usize)?;
+                let taken = candidates.iter().find(|one| self.takes(one))?;
+                (taken.route, taken.places)
             }
         };
-        let candidate = self.level.candidates.get(from..to)?.iter().find(|one| self.takes(one))?;
         let mut captures = Captures::default();
-        for (place, span) in candidate.places.iter().zip(self.cut.captured(shape)) {
-            captures.set(*place, span);
+        if places != NO_PLACES {
+            for (place, span) in self.places(places).iter().zip(self.cut.captured(shape)) {
+                captures.set(*place, span);
+            }
         }
-        Some(Found { index: candidate.route as usize, captures })
+        Some(Found { index: route as usize, captures })
     }
 
     fn search(&self) -> Option<Found> {
         let extra = self.level.extras.get(self.scope.id as usize)?;
         extra.searches.iter().filter(|search| self.takes(&search.candidate)).find_map(|search| {
-            let captures = search.captures(self.request.path)?;
+            let places = self.places(search.candidate.places);
+            let captures = search.captures(self.request.path, places)?;
             Some(Found { index: search.candidate.route as usize, captures })
         })
+    }
+
+    fn places(&self, which: u32) -> &[u8] {
+        self.level.places.get(which as usize).map_or(&[], |places| places)
     }
 
     fn takes(&self, candidate: &Candidate) -> bool {
@@ -204,17 +216,17 @@ impl<F: Fn(usize) -> bool> Attempt<'_, F> {
 
 impl Search {
     /// `None` if the path does not match. Only a regex with named groups allocates.
-    fn captures(&self, path: &str) -> Option<Captures> {
+    fn captures(&self, path: &str, places: &[u8]) -> Option<Captures> {
         let mut captures = Captures::default();
-        if self.candidate.places == Candidate::NO_PLACES {
+        if self.candidate.places == NO_PLACES {
             return self.regex.is_match(path).then_some(captures);
         }
         let groups = self.regex.captures(path)?;
         let names = self.regex.capture_names().zip(groups.iter());
         let named = names.filter(|(name, _)| name.is_some());
-        for ((_, group), place) in named.zip(self.candidate.places) {
+        for ((_, group), place) in named.zip(places) {
             if let Some(group) = group {
-                captures.set(place, (group.start(), group.end()));
+                captures.set(*place, (group.start(), group.end()));
             }
         }
         Some(captures)

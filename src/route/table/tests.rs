@@ -272,7 +272,8 @@ fn the_caller_may_refuse_a_route() {
 fn a_route_of_many_hosts_and_many_paths_stays_small() {
     let hosts: Vec<_> = (0..1000).map(|n| format!("h{n}.test")).collect();
     let paths: Vec<_> = (0..1000).map(|n| format!("/p{n}/{{id}}")).collect();
-    let routes = [spec(&json!({ "match": { "host": hosts, "path": paths } }))];
+    let matched = json!({ "host": hosts, "path": paths, "method": ["GET"] });
+    let routes = [spec(&json!({ "match": matched }))];
     let table = Table::build(&routes, &LISTENERS);
     assert_eq!(table.levels[0].candidates.len(), 1000);
     let outcome = table.find(&Sent::get("h999.test", "/p999/x").request());
