@@ -84,6 +84,7 @@ impl<'a> Refusal<'a> {
             upstream: None,
             endpoint: None,
             attempts: 0,
+            earlier: &[],
             bytes_received: 0,
             bytes_sent: self.sent as u64,
             duration: Duration::ZERO,

@@ -29,6 +29,26 @@ impl<'a, W: Write> Object<'a, W> {
         write!(self.out, "{value}")
     }
 
+    /// A member whose value is a list of objects.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &str,
+        items: &[T],
+        write: impl Fn(&T, &mut Object<'_, W>) -> fmt::Result,
+    ) -> fmt::Result {
+        self.key(key)?;
+        self.out.write_char('[')?;
+        for (place, item) in items.iter().enumerate() {
+            if place > 0 {
+                self.out.write_char(',')?;
+            }
+            let mut object = Object::open(&mut *self.out)?;
+            write(item, &mut object)?;
+            object.close()?;
+        }
+        self.out.write_char(']')
+    }
+
     /// Closes the object.
     pub(super) fn close(self) -> fmt::Result {
         self.out.write_char('}')

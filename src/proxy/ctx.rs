@@ -5,14 +5,14 @@ use crate::exchange::{
 };
 use crate::net::hop::Minded;
 use crate::route::table::Captures;
-use crate::route::{InFlight, Route};
-use crate::upstream::{Introduced, Picked, Tried};
+use crate::route::{self, InFlight, Route};
+use crate::upstream::{Introduced, Outcome, Picked, Tried, Upstream};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The context of one exchange.
 pub struct Ctx {
@@ -35,7 +35,16 @@ pub struct Ctx {
     pub(super) tried: Tried,
     /// The last attempt.
     pub(super) attempt: Option<Attempt>,
+    /// What came of it, if another one follows.
+    pub(super) outcome: Option<Outcome>,
     pub(super) attempts: u32,
+    /// What the document counts as attempts: those that had a connection, and those rounds in which
+    /// no endpoint gave one.
+    pub(super) tries: u32,
+    /// Whether the request is being sent again, though each endpoint was tried.
+    pub(super) is_again: bool,
+    /// The attempts before the last one.
+    pub(super) earlier: Vec<Earlier>,
     /// Bytes of the request body that passed.
     pub(super) received: u64,
     pub(super) cause: Option<Cause>,
@@ -67,6 +76,13 @@ impl Accepted {
             minded: self.minded,
         }
     }
+}
+
+/// An attempt that another one followed.
+pub(super) struct Earlier {
+    pub(super) endpoint: Arc<str>,
+    pub(super) took: Duration,
+    pub(super) outcome: Option<Outcome>,
 }
 
 /// One attempt at an endpoint.
@@ -105,7 +121,11 @@ impl Ctx {
             stripped_prefix: None,
             tried: Tried::new(),
             attempt: None,
+            outcome: None,
             attempts: 0,
+            tries: 0,
+            is_again: false,
+            earlier: Vec::new(),
             received: 0,
             cause: None,
             is_last: false,
@@ -133,6 +153,51 @@ impl Ctx {
 
     pub(super) fn is_upgrade(&self) -> bool {
         self.accepted.as_ref().is_some_and(|accepted| accepted.is_upgrade)
+    }
+
+    /// The upstream that the request goes to.
+    pub(super) fn upstream(&self) -> Option<&Arc<Upstream>> {
+        match &self.route.as_ref()?.target {
+            route::Target::Upstream(upstream) => Some(upstream),
+            _ => None,
+        }
+    }
+
+    /// Tells the upstream what came of the attempt.
+    pub(super) fn learn(&mut self, outcome: Outcome) {
+        let target = self.route.as_ref().map(|route| &route.target);
+        if let (Some(route::Target::Upstream(upstream)), Some(attempt)) =
+            (target, &mut self.attempt)
+        {
+            upstream.learn(&mut attempt.picked, outcome);
+        }
+    }
+
+    /// Counts a failure that tells nothing of the endpoint.
+    pub(super) fn excuse(&self, cause: Cause) {
+        if let Some(attempt) = &self.attempt {
+            attempt.picked.excuse(cause);
+        }
+    }
+
+    /// The attempt is over, and another one is to go elsewhere if it can.
+    pub(super) fn leave(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.picked.answered();
+            self.tried.insert(attempt.picked.index);
+        }
+    }
+
+    /// Begins an attempt; the one before is remembered with what came of it.
+    pub(super) fn begin(&mut self, attempt: Attempt) {
+        if let Some(last) = self.attempt.replace(attempt) {
+            self.earlier.push(Earlier {
+                endpoint: last.picked.endpoint().label().clone(),
+                took: last.picked.started.elapsed(),
+                outcome: self.outcome,
+            });
+        }
+        self.attempts += 1;
     }
 
     /// Ends the exchange for a cause; the error carries its status to the engine.

@@ -1,9 +1,10 @@
 //! What fails gets its cause here, and the client its answer.
 
 use super::ctx::Ctx;
-use super::request;
+use super::{request, retry};
 use crate::exchange::{Cause, Overdue, Phase, Reply, Way};
 use crate::observe::log::Throttle;
+use crate::upstream::Outcome;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -15,10 +16,10 @@ static UPSTREAM: Throttle = Throttle::burst(20, Duration::from_secs(1));
 /// A connection could not be made: the next endpoint is tried.
 pub(super) fn connect(ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
     let cause = of_connect(&error);
-    note(ctx, cause, &error);
-    if let Some(attempt) = &ctx.attempt {
-        ctx.tried.insert(attempt.picked.index);
-    }
+    ctx.outcome = Some(Outcome::Failed(cause));
+    ctx.learn(Outcome::Failed(cause));
+    tell(ctx, cause, &error);
+    ctx.leave();
     // `forward::peer` ends the attempts when no endpoint is left.
     ctx.cause = Some(cause);
     error.set_retry(true);
@@ -33,22 +34,41 @@ pub(super) fn exchange(
     ctx: &mut Ctx,
     reused: bool,
 ) -> Box<Error> {
+    if retry::is_again(&error) {
+        return error;
+    }
     let cause = of(&error, session, ctx);
-    if let Some(cause) = cause {
-        note(ctx, cause, &error);
-    }
     let mut error = error.more_context(format!("Peer: {peer}"));
-    let is_safe = session.req_header().method.is_idempotent()
-        && !session.as_downstream().retry_buffer_truncated()
-        && ctx.watch().is_none_or(|watch| watch.overdue().is_none());
-    if is_safe {
-        // Only what the endpoint may have closed while it was idle in the pool.
+    let outcome = Outcome::Failed(cause.unwrap_or(Cause::Internal));
+    let is_overdue = ctx.watch().is_some_and(|watch| watch.overdue().is_some());
+    let is_free = !is_overdue && retry::is_possible(session, ctx) && {
+        let is_unprocessed = retry::is_unprocessed(&error);
+        // What the endpoint may have closed while it was idle in the pool.
         error.retry.decide_reuse(reused);
-    } else {
-        error.set_retry(false);
+        is_unprocessed || (error.retry() && retry::is_harmless(session))
+    };
+    if let Some(cause) = cause {
+        if is_free {
+            ctx.excuse(cause);
+        } else {
+            ctx.learn(outcome);
+        }
+        tell(ctx, cause, &error);
     }
-    if !error.retry() {
+    let is_wanted = is_free || retry::is_wanted(session, ctx, outcome);
+    error.set_retry(is_wanted);
+    if !is_wanted {
         ctx.cause = cause;
+        return error;
+    }
+    if let Some(watch) = ctx.watch() {
+        watch.reset();
+    }
+    if is_free {
+        // The endpoint did nothing wrong: it may well get it again.
+        (ctx.outcome, ctx.tries) = (Some(outcome), ctx.tries.saturating_sub(1));
+    } else {
+        ctx.leave();
     }
     error
 }
@@ -199,10 +219,9 @@ fn of_downstream(error: &Error) -> Cause {
     }
 }
 
-/// Counts and logs a failed attempt; clients that leave are in the access log only.
-fn note(ctx: &Ctx, cause: Cause, error: &Error) {
+/// Logs a failed attempt; clients that leave are in the access log only.
+fn tell(ctx: &Ctx, cause: Cause, error: &Error) {
     let Some(attempt) = &ctx.attempt else { return };
-    attempt.picked.failed(cause);
     if cause.is_upstream()
         && let Some(suppressed) = UPSTREAM.allow()
     {

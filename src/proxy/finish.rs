@@ -1,11 +1,12 @@
 //! The exchange is over: it is counted and logged.
 
-use super::ctx::Ctx;
+use super::ctx::{self, Ctx};
 use super::failure;
 use crate::exchange::{Cause, Overdue};
 use crate::expr::{Facts, Variable};
-use crate::observe::access::{Client, Record, Sender};
+use crate::observe::access::{Client, Earlier, Record, Sender};
 use crate::route::{Ended, Target};
+use crate::upstream::Outcome;
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName};
 use pingora::Error;
@@ -61,6 +62,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         (None, Some(peer)) => Client::Ip(peer.ip().to_canonical()),
         (_, None) => Client::Unix,
     };
+    let earlier: Vec<_> = ctx.earlier.iter().map(of_earlier).collect();
     access.record(&Record {
         time: ctx.time,
         request_id: &ctx.id,
@@ -78,6 +80,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         upstream,
         endpoint: attempt.map(|a| &**a.picked.endpoint().label()),
         attempts: ctx.attempts,
+        earlier: &earlier,
         bytes_received: received,
         bytes_sent: sent,
         duration,
@@ -102,6 +105,15 @@ fn further(session: &mut Session, ctx: &mut Ctx, wanted: &[Variable]) -> Box<[Bo
         wanted.iter().map(value).collect()
     });
     values.unwrap_or_default()
+}
+
+fn of_earlier(attempt: &ctx::Earlier) -> Earlier<'_> {
+    let (status, cause) = match attempt.outcome {
+        Some(Outcome::Answered(status)) => (Some(status.as_u16()), None),
+        Some(Outcome::Failed(cause)) => (None, Some(cause.name())),
+        None => (None, None),
+    };
+    Earlier { endpoint: &attempt.endpoint, status, cause, took: attempt.took }
 }
 
 /// Why the exchange failed; that a tunnel ends is no failure.

@@ -4,8 +4,8 @@ use super::ctx::{Attempt, Ctx};
 use super::lasting;
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
-use crate::route::Target;
-use crate::upstream::{self, Follows, Outgoing};
+use crate::route::{Route, Target};
+use crate::upstream::{self, Follows, Outcome, Outgoing, Upstream};
 use bytes::Bytes;
 use http::Version;
 use http::header;
@@ -15,35 +15,60 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// A body up to this length is sent without looking whether the endpoint takes it.
 const SMALL: u64 = 16 * 1024;
 
 /// Picks the endpoint of the next attempt.
-pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let Some(route) = ctx.route.clone() else { return Err(ctx.fail(Cause::Internal)) };
     let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
     let follows = follows(session, ctx);
     let key = upstream.key().map(|key| key_of(session, ctx, key)).unwrap_or_default();
-    let Some(mut picked) = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows) else {
+    match ctx.attempts {
+        0 => upstream.begins(),
+        _ if ctx.is_again => tokio::time::sleep(upstream.wait(ctx.tries)).await,
+        _ => {}
+    }
+    let mut picked = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows);
+    if picked.is_none() && is_another_round(upstream, ctx).await {
+        ctx.tried.clear();
+        picked = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows);
+    }
+    let Some(mut picked) = picked else {
         // If there was one, the failure of the last attempt tells more than that none is left.
         let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
         return Err(ctx.fail(cause));
     };
+    ctx.is_again = false;
     let Some((connection, accepted, _)) = parts(ctx) else { return Err(ctx.fail(Cause::Internal)) };
     upstream.announce(&mut picked, connection, &accepted.client);
     ctx.cause = None;
-    ctx.attempts += 1;
     // The body begins anew, on another way.
     ctx.received = 0;
     if let Some(arrival) = &ctx.arrival {
         arrival.uplink.close();
         arrival.watch.rests();
     }
-    let mut attempt = Attempt { picked, descriptor: -1, ended: None };
-    let peer = attempt.picked.take_peer();
-    ctx.attempt = Some(attempt);
+    let peer = picked.take_peer();
+    ctx.begin(Attempt { picked, descriptor: -1, ended: None });
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
+}
+
+/// Whether endpoints that were tried are tried once more, because no other one is left.
+async fn is_another_round(upstream: &Upstream, ctx: &mut Ctx) -> bool {
+    if ctx.is_again {
+        return true;
+    }
+    // No endpoint gave a connection.
+    let Some(cause) = ctx.cause.filter(|_| ctx.attempts > 0) else { return false };
+    ctx.tries += 1;
+    if !upstream.retries(Outcome::Failed(cause), ctx.tries) {
+        return false;
+    }
+    tokio::time::sleep(upstream.wait(ctx.tries)).await;
+    true
 }
 
 /// What tells this request apart from those that go to another endpoint.
@@ -65,6 +90,7 @@ fn follows(session: &mut Session, ctx: &Ctx) -> Follows {
 
 /// Counts a connection that is there.
 pub(super) fn connected(ctx: &mut Ctx, reused: bool, descriptor: RawFd) {
+    ctx.tries += 1;
     if let Some(attempt) = &mut ctx.attempt {
         attempt.picked.connected(reused);
         attempt.descriptor = descriptor;
@@ -118,12 +144,19 @@ pub(super) async fn request(
             }
         }
         if is_sent || accepted.is_upgrade {
-            watch.set(Phase::Response, Some(route.timeouts.response.0));
+            watch.set(Phase::Response, Some(patience(route, ctx)));
         } else {
             watch.set(Phase::Request, Some(route.timeouts.idle.0));
         }
     }
     Ok(())
+}
+
+/// How long the attempt waits for the head of its response.
+fn patience(route: &Route, ctx: &Ctx) -> Duration {
+    let longest = route.timeouts.response.0;
+    let patience = ctx.upstream().and_then(|upstream| upstream.patience(ctx.tries));
+    patience.map_or(longest, |patience| patience.min(longest))
 }
 
 /// Why the client may be slow with its body.
@@ -170,7 +203,7 @@ pub(super) fn body(
     match (end, ctx.phase(), &ctx.route) {
         (true, Phase::Request, Some(route)) => {
             if let Some(watch) = ctx.watch() {
-                watch.set(Phase::Response, Some(route.timeouts.response.0));
+                watch.set(Phase::Response, Some(patience(route, ctx)));
             }
         }
         _ if length > 0 => ctx.touch(),

@@ -67,7 +67,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Box<Ctx>,
     ) -> Result<Box<HttpPeer>> {
-        let mut peer = forward::peer(session, ctx)?;
+        let mut peer = forward::peer(session, ctx).await?;
         if let Some(witness) = &self.witness {
             witness.connects(&mut peer);
         }
@@ -118,11 +118,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        response::arrived(response, ctx)
+        response::arrived(session, response, ctx)
     }
 
     async fn response_filter(

@@ -10,6 +10,7 @@ mod http10;
 mod lasting;
 mod request;
 mod response;
+mod retry;
 mod witness;
 
 pub use hooks::Proxy;

@@ -2,9 +2,10 @@
 
 use super::ctx::Ctx;
 use super::http10;
-use super::lasting;
+use super::{lasting, retry};
 use crate::exchange::{Cause, Phase};
 use crate::net::hop;
+use crate::upstream::Outcome;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::Result;
@@ -14,7 +15,7 @@ use pingora::proxy::Session;
 use std::time::Instant;
 
 /// A head arrived from the endpoint.
-pub(super) fn arrived(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+pub(super) fn arrived(session: &Session, response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
     let is_tunnel = response.status == StatusCode::SWITCHING_PROTOCOLS;
     if is_tunnel && !ctx.is_upgrade() {
         return Err(ctx.fail(Cause::UpstreamInvalidResponse));
@@ -25,6 +26,12 @@ pub(super) fn arrived(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
             watch.asked();
         }
         return Ok(());
+    }
+    let outcome = Outcome::Answered(response.status);
+    ctx.learn(outcome);
+    if retry::is_wanted(session, ctx, outcome) {
+        ctx.leave();
+        return Err(retry::again());
     }
     let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return Ok(()) };
     if is_tunnel {

@@ -1,6 +1,8 @@
 //! `upstreams:` in the document.
 
+use super::outlier;
 use super::proxy_protocol::ProxyProtocol;
+use super::retry;
 use super::tls::Sni;
 use super::url::Url;
 use crate::expr::Template;
@@ -34,6 +36,14 @@ pub struct Config {
     /// Which endpoint an attempt goes to. Default: `round_robin`.
     #[serde(default)]
     pub balance: Balance,
+    /// Which requests are sent again, and how often. Default: none, but after a failed connection
+    /// the next endpoint is tried.
+    pub retry: Option<retry::Config>,
+    /// When live traffic takes an endpoint out, and for how long. Default: never.
+    pub outlier: Option<outlier::Config>,
+    /// Where requests go when no endpoint is left that nothing speaks against. Default: `use_all`.
+    #[serde(default)]
+    pub panic: Panic,
     /// How long to wait, and for what.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -58,8 +68,8 @@ pub struct Member {
     pub url: Url,
     /// Its share in relation to the others'.
     pub weight: u32,
-    /// Whether it is used only when no other endpoint is left.
-    pub backup: bool,
+    /// It is used only when no endpoint of a lower number is left.
+    pub priority: u32,
 }
 
 /// An endpoint with its share of the traffic.
@@ -73,9 +83,13 @@ struct Long {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 65535))]
     weight: u32,
-    /// Whether it is used only when no other endpoint is left. Default: false.
+    /// Whether it is used only when no other endpoint is left: short for `priority: 1`.
+    /// Default: false.
     #[serde(default)]
     backup: bool,
+    /// It is used only when no endpoint of a lower number is left. Default: 0.
+    #[schemars(range(max = 100))]
+    priority: Option<u32>,
 }
 
 fn one() -> u32 {
@@ -88,10 +102,15 @@ impl<'de> Deserialize<'de> for Member {
         let value = serde_json::Value::deserialize(from)?;
         if value.is_string() {
             let url = Url::deserialize(value).map_err(Error::custom)?;
-            return Ok(Self { url, weight: 1, backup: false });
+            return Ok(Self { url, weight: 1, priority: 0 });
         }
         let long = Long::deserialize(value).map_err(Error::custom)?;
-        Ok(Self { url: long.url, weight: long.weight, backup: long.backup })
+        if long.backup && long.priority.is_some() {
+            let remedy = "leave `backup` out, which is short for `priority: 1`";
+            return Err(Error::custom(format!("`backup` and `priority` say the same; {remedy}")));
+        }
+        let priority = long.priority.unwrap_or(u32::from(long.backup));
+        Ok(Self { url: long.url, weight: long.weight, priority })
     }
 }
 
@@ -174,6 +193,18 @@ pub enum Balance {
     First,
     /// The same for the same key, as long as it can be reached (ketama); by weight.
     Hash(HashBy),
+}
+
+/// Where requests go when no endpoint is left that nothing speaks against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "panic")]
+pub enum Panic {
+    /// To any endpoint all the same: what speaks against them may be wrong.
+    #[default]
+    UseAll,
+    /// Nowhere: they get 503.
+    Fail,
 }
 
 /// By what the requests of one endpoint are told.

@@ -1,5 +1,6 @@
 //! One address of an upstream and what is learned of it while it is in use.
 
+use super::outlier::Tally;
 use super::standing::Standing;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ pub struct Endpoint {
     /// 0 is unknown, [`SILENT`] is no hint, anything else is one more than the seconds.
     keep_alive: AtomicU32,
     standing: Standing,
+    tally: Tally,
 }
 
 const SILENT: u32 = u32::MAX;
@@ -63,6 +65,7 @@ impl Endpoint {
             requests: AtomicU64::new(0),
             keep_alive: AtomicU32::new(0),
             standing: Standing::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -81,11 +84,16 @@ impl Endpoint {
         &self.standing
     }
 
+    /// How it fared lately.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// Counts an attempt as in flight until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
-        InFlight { endpoint: Arc::clone(self), has_ended: false }
+        InFlight { endpoint: Arc::clone(self), has_ended: false, is_trial: false }
     }
 
     /// Attempts that have begun and not ended.
@@ -139,12 +147,25 @@ fn timeout(field: &str) -> Option<u32> {
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
     has_ended: bool,
+    /// Whether its circuit breaker waits for what comes of it.
+    is_trial: bool,
 }
 
 impl InFlight {
     /// The endpoint of the attempt.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// Says that the circuit breaker of the endpoint waits for what comes of it.
+    pub(super) fn tries(mut self) -> Self {
+        self.is_trial = true;
+        self
+    }
+
+    /// Whether the circuit breaker waits; it is told now.
+    pub(super) fn is_trial(&mut self) -> bool {
+        std::mem::take(&mut self.is_trial)
     }
 
     /// Ends the attempt before the guard is dropped: the endpoint has done its part.
@@ -158,6 +179,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.end();
+        if self.is_trial {
+            self.endpoint.standing.tells_nothing();
+        }
     }
 }
 

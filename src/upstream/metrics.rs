@@ -10,6 +10,9 @@ pub struct Metrics {
     connects: CounterFamily<2>,
     reused: CounterFamily<2>,
     failures: CounterFamily<3>,
+    ejections: CounterFamily<2>,
+    retries: CounterFamily<1>,
+    unaffordable: CounterFamily<1>,
 }
 
 impl Metrics {
@@ -36,6 +39,29 @@ impl Metrics {
                 "Attempts that failed, by cause.",
                 &["upstream", "endpoint", "cause"],
             ),
+            ejections: registry.counter(
+                "falconer_upstream_ejections_total",
+                "How often outlier detection took an endpoint out.",
+                &["upstream", "endpoint"],
+            ),
+            retries: registry.counter(
+                "falconer_upstream_retries_total",
+                "Requests that were sent again.",
+                &["upstream"],
+            ),
+            unaffordable: registry.counter(
+                "falconer_upstream_retries_unaffordable_total",
+                "Requests that were not sent again because the budget was used up.",
+                &["upstream"],
+            ),
+        }
+    }
+
+    /// The handles of one upstream.
+    pub(super) fn of_upstream(&self, upstream: &str) -> OfUpstream {
+        OfUpstream {
+            retries: self.retries.handle(&[upstream]),
+            unaffordable: self.unaffordable.handle(&[upstream]),
         }
     }
 
@@ -45,6 +71,7 @@ impl Metrics {
             attempts: self.attempts.handle(&[upstream, endpoint]),
             connects: self.connects.handle(&[upstream, endpoint]),
             reused: self.reused.handle(&[upstream, endpoint]),
+            ejections: self.ejections.handle(&[upstream, endpoint]),
             failures: Cause::ALL
                 .iter()
                 .filter(|cause| cause.is_upstream())
@@ -54,12 +81,20 @@ impl Metrics {
     }
 }
 
+/// The counters of one upstream.
+#[derive(Debug)]
+pub(super) struct OfUpstream {
+    pub(super) retries: Counter,
+    pub(super) unaffordable: Counter,
+}
+
 /// The counters of one endpoint.
 #[derive(Debug)]
 pub(super) struct Handles {
     pub(super) attempts: Counter,
     pub(super) connects: Counter,
     pub(super) reused: Counter,
+    pub(super) ejections: Counter,
     failures: Vec<(Cause, Counter)>,
 }
 

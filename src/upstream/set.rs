@@ -1,12 +1,18 @@
 //! An upstream and the endpoints it has at the moment.
 
-use super::balance::{Balance, Candidate, First, Hash, LeastRequest, Random, RoundRobin, Tried};
+use super::balance::{
+    Balance, Candidate, Eligible, First, Hash, LeastRequest, Random, RoundRobin, Tried,
+};
+use super::clock::Moment;
 use super::config::{self, Config, Member, Timeouts};
 use super::discover::{Discovered, Names};
 use super::endpoint::{Address, Endpoint, InFlight, States};
-use super::metrics::{Handles, Metrics};
+use super::fault::Outcome;
+use super::metrics::{Handles, Metrics, OfUpstream};
+use super::outlier::{Members, Outlier};
 use super::peer::{Follows, Template};
 use super::proxy_protocol;
+use super::retry::Retry;
 use super::tls::Security;
 use super::url::{Host, Url};
 use crate::exchange::{Cause, Client, Connection, Ending};
@@ -28,10 +34,13 @@ pub struct Upstream {
     config: Config,
     security: Security,
     states: Arc<States>,
+    retry: Option<Retry>,
+    outlier: Option<Outlier>,
+    counts: OfUpstream,
     /// The endpoints of the document, whatever addresses they have.
     mentioned: Vec<Arc<Mentioned>>,
     set: ArcSwap<Set>,
-    /// The tasks that follow changes of names.
+    /// The tasks that follow changes of names, and that compare endpoints.
     followers: OnceLock<Vec<AbortHandle>>,
 }
 
@@ -93,7 +102,21 @@ impl Upstream {
         };
         let mentioned = config.endpoints.iter().map(mention).collect();
         let followers = OnceLock::new();
-        let upstream = Self { name, config, security, states, mentioned, set, followers };
+        let now = Moment::of(Instant::now());
+        let retry = config.retry.clone().map(|retry| Retry::new(retry, now));
+        let outlier = config.outlier.clone().map(Outlier::new);
+        let upstream = Self {
+            counts: metrics.of_upstream(&name),
+            name,
+            config,
+            security,
+            states,
+            retry,
+            outlier,
+            mentioned,
+            set,
+            followers,
+        };
         upstream.rebuild(&[]);
         Arc::new(upstream)
     }
@@ -154,21 +177,94 @@ impl Upstream {
     ) -> Option<Picked> {
         let set = self.set.load();
         tried.begin(set.serial);
-        let index = match key {
-            "" => set.balancer.pick(&set.candidates, tried),
-            key => set.balancer.pick_by(Hash::of(key), &set.candidates, tried),
-        }?;
-        let (candidate, reached) = (set.candidates.get(index)?, set.members.get(index)?);
-        reached.mentioned.metrics.attempts.inc();
         let started = Instant::now();
+        let (index, in_flight) = self.choose(&set, tried, key, Moment::of(started))?;
+        let reached = set.members.get(index)?;
+        reached.mentioned.metrics.attempts.inc();
+        let endpoint = in_flight.endpoint();
         Some(Picked {
             index,
             started,
-            peer: Some(reached.template.peer(&candidate.endpoint, timeouts, follows, started)),
-            in_flight: candidate.endpoint.begin(),
+            peer: Some(reached.template.peer(endpoint, timeouts, follows, started)),
+            in_flight,
             authority: reached.authority.clone(),
             mentioned: reached.mentioned.clone(),
         })
+    }
+
+    fn choose(
+        &self,
+        set: &Set,
+        tried: &Tried,
+        key: &str,
+        now: Moment,
+    ) -> Option<(usize, InFlight)> {
+        let pick = |eligible: &Eligible<'_>| match key {
+            "" => set.balancer.pick(eligible),
+            key => set.balancer.pick_by(Hash::of(key), eligible),
+        };
+        // A breaker that lets one request try refuses the next: so this ends.
+        while let Some(index) = pick(&Eligible::good(&set.candidates, tried, now)) {
+            let endpoint = &set.candidates.get(index)?.endpoint;
+            if !endpoint.standing().is_ejected() {
+                return Some((index, endpoint.begin()));
+            }
+            if endpoint.standing().try_once(now) {
+                return Some((index, endpoint.begin().tries()));
+            }
+        }
+        if self.config.panic == config::Panic::Fail {
+            return None;
+        }
+        let index = pick(&Eligible::wanted(&set.candidates, tried))?;
+        Some((index, set.candidates.get(index)?.endpoint.begin()))
+    }
+
+    /// Learns what came of an attempt.
+    pub fn learn(&self, picked: &mut Picked, outcome: Outcome) {
+        if let Outcome::Failed(cause) = outcome {
+            picked.mentioned.metrics.count_failure(cause);
+        }
+        let Some(outlier) = &self.outlier else { return };
+        let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
+        if let Outcome::Answered(_) = outcome {
+            outlier.responded(picked.endpoint(), now.saturating_duration_since(picked.started));
+        }
+        let set = self.set.load();
+        let members = Members { upstream: &self.name, candidates: &set.candidates };
+        if outlier.judge(&members, picked.endpoint(), outcome, is_trial, Moment::of(now)) {
+            picked.mentioned.metrics.ejections.inc();
+        }
+    }
+
+    /// A request begins, whose retries are to be paid for.
+    pub fn begins(&self) {
+        if let Some(retry) = &self.retry {
+            retry.begins();
+        }
+    }
+
+    /// Whether a request that can be sent again is, after so many attempts of which the last one
+    /// ended so; it is taken out of the budget.
+    pub fn retries(&self, outcome: Outcome, attempts: u32) -> bool {
+        let Some(retry) = self.retry.as_ref().filter(|retry| retry.wants(outcome, attempts)) else {
+            return false;
+        };
+        let is_affordable = retry.afford(Moment::of(Instant::now()));
+        let metrics = if is_affordable { &self.counts.retries } else { &self.counts.unaffordable };
+        metrics.inc();
+        is_affordable
+    }
+
+    /// How long the attempt after so many may take until its response begins, if a further one is
+    /// left.
+    pub fn patience(&self, attempts: u32) -> Option<Duration> {
+        self.retry.as_ref()?.patience(attempts)
+    }
+
+    /// How long to wait before the retry of this number, from 1.
+    pub fn wait(&self, number: u32) -> Duration {
+        self.retry.as_ref().map_or(Duration::ZERO, |retry| retry.wait(number))
     }
 
     /// Has a connection to a picked endpoint begin with a PROXY header, if the document says so.
@@ -197,14 +293,31 @@ impl Upstream {
             let changes = name.changes();
             tokio::spawn(follow(Arc::downgrade(self), discovered.clone(), changes)).abort_handle()
         });
+        let compares = self
+            .outlier
+            .as_ref()
+            .and_then(Outlier::compares_every)
+            .map(|every| tokio::spawn(compare(Arc::downgrade(self), every)).abort_handle());
         // Nobody else was faster: documents follow each other.
-        let _ = self.followers.set(tasks.collect());
+        let _ = self.followers.set(tasks.chain(compares).collect());
         // What is known already serves while the rest is looked up.
         self.rebuild(&discovered);
         for name in discovered.iter().flatten() {
             name.settled().await;
         }
         self.rebuild(&discovered);
+    }
+
+    /// Takes out whoever is far slower than the others.
+    fn compare(&self) {
+        let set = self.set.load();
+        let Some(outlier) = &self.outlier else { return };
+        let members = Members { upstream: &self.name, candidates: &set.candidates };
+        for place in outlier.compare(&members, Moment::of(Instant::now())) {
+            if let Some(reached) = set.members.get(place) {
+                reached.mentioned.metrics.ejections.inc();
+            }
+        }
     }
 
     fn rebuild(&self, discovered: &[Option<Arc<Discovered>>]) {
@@ -223,15 +336,19 @@ impl Upstream {
                 set.candidates.push(Candidate {
                     endpoint: self.states.endpoint(&self.name, &mentioned.label, &address),
                     weight: member.weight,
-                    backup: member.backup,
+                    priority: member.priority,
                 });
             }
+        }
+        if self.outlier.is_none() {
+            // Nobody would let them back in.
+            set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
         }
         set.balancer = match &self.config.balance {
             config::Balance::RoundRobin => Box::new(RoundRobin::new(&set.candidates)),
             config::Balance::LeastRequest => Box::new(LeastRequest::new(&set.candidates)),
             config::Balance::Random => Box::new(Random::new(&set.candidates)),
-            config::Balance::First => Box::new(First),
+            config::Balance::First => Box::new(First::new(&set.candidates)),
             config::Balance::Hash(_) => Box::new(Hash::new(&set.candidates)),
         };
         self.set.store(Arc::new(set));
@@ -269,8 +386,8 @@ impl Picked {
         }
     }
 
-    /// Says that the attempt failed.
-    pub fn failed(&self, cause: Cause) {
+    /// Says that the attempt failed, though the endpoint did nothing wrong.
+    pub fn excuse(&self, cause: Cause) {
         self.mentioned.metrics.count_failure(cause);
     }
 
@@ -300,6 +417,15 @@ async fn follow(
     while changes.changed().await.is_ok() {
         let Some(upstream) = upstream.upgrade() else { return };
         upstream.rebuild(&discovered);
+    }
+}
+
+/// Compares endpoints now and then, as long as there is an upstream.
+async fn compare(upstream: Weak<Upstream>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(upstream) = upstream.upgrade() else { return };
+        upstream.compare();
     }
 }
 

@@ -24,6 +24,16 @@ pub(super) fn write(record: &Record<'_>, line: &mut String) -> fmt::Result {
     text(&mut object, "upstream", record.upstream)?;
     text(&mut object, "endpoint", record.endpoint)?;
     object.plain("attempts", record.attempts)?;
+    if !record.earlier.is_empty() {
+        object.list("earlier", record.earlier, |attempt, object| {
+            object.text("endpoint", attempt.endpoint)?;
+            if let Some(status) = attempt.status {
+                object.plain("status", status)?;
+            }
+            text(object, "cause", attempt.cause)?;
+            object.plain("upstream_ms", Milliseconds(attempt.took))
+        })?;
+    }
     object.plain("bytes_received", record.bytes_received)?;
     object.plain("bytes_sent", record.bytes_sent)?;
     object.plain("duration_ms", Milliseconds(record.duration))?;
@@ -65,7 +75,8 @@ mod tests {
             r#""listener":"web","route":"shop","method":"GET","host":"shop.example.com","#,
             r#""path":"/cart/7","query":"a=1&b=2","protocol":"HTTP/1.1","status":502,"#,
             r#""cause":"upstream_reset","upstream":"app","endpoint":"127.0.0.1:3001","#,
-            r#""attempts":2,"bytes_received":12,"bytes_sent":3456,"duration_ms":12.345,"#,
+            r#""attempts":2,"earlier":[{"endpoint":"127.0.0.1:3000","cause":"upstream_timeout_response","#,
+            r#""upstream_ms":2.000}],"bytes_received":12,"bytes_sent":3456,"duration_ms":12.345,"#,
             r#""upstream_ms":9.000,"user_agent":"curl/8.5","referer":"https://example.com/"}"#,
             "\n"
         );

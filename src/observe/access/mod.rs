@@ -12,6 +12,6 @@ mod writer;
 
 pub use config::{Class, Config, Destination, Format};
 pub use line::Line;
-pub use record::{Client, Record};
+pub use record::{Client, Earlier, Record};
 pub use syslog::Receiver;
 pub use writer::{Kept, Outcome, Sender, Writer};

@@ -41,6 +41,8 @@ pub struct Record<'a> {
     pub endpoint: Option<&'a str>,
     /// How many attempts were made.
     pub attempts: u32,
+    /// Those before the last one, in their order.
+    pub earlier: &'a [Earlier<'a>],
     /// Bytes of the request body.
     pub bytes_received: u64,
     /// Bytes of the response body.
@@ -55,6 +57,19 @@ pub struct Record<'a> {
     pub referer: Option<Cow<'a, str>>,
     /// What the line of the document wants besides: the values of [`super::Sender::further`].
     pub further: &'a [Box<str>],
+}
+
+/// An attempt that another one followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    /// Its endpoint.
+    pub endpoint: &'a str,
+    /// The status that it answered with, if it did.
+    pub status: Option<u16>,
+    /// Why it failed otherwise.
+    pub cause: Option<&'static str>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// Who sent a request.
@@ -125,6 +140,7 @@ impl Record<'static> {
             upstream: Some("app"),
             endpoint: Some("127.0.0.1:3001"),
             attempts: 2,
+            earlier: const { &[EARLIER] },
             bytes_received: 12,
             bytes_sent: 3456,
             duration: Duration::from_micros(12_345),
@@ -153,10 +169,19 @@ impl Record<'static> {
             client: Client::Unix,
             status: 400,
             attempts: 0,
+            earlier: &[],
             ..Self::full()
         }
     }
 }
+
+#[cfg(test)]
+const EARLIER: Earlier<'static> = Earlier {
+    endpoint: "127.0.0.1:3000",
+    status: None,
+    cause: Some("upstream_timeout_response"),
+    took: Duration::from_millis(2),
+};
 
 /// The id of every record of a test.
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! `first`: the first in the document that is left, whatever the weights.
 
-use super::{Balance, Candidate, Tried};
+use super::{Balance, Candidate, Eligible, Tiers};
 
 /// Picks in the order of the document; the others only wait.
-pub(crate) struct First;
+pub(crate) struct First {
+    tiers: Tiers<Box<[usize]>>,
+}
+
+impl First {
+    /// A balancer over these candidates.
+    pub(crate) fn new(candidates: &[Candidate]) -> Self {
+        let indices = |members: &[(usize, u32)]| members.iter().map(|(index, _)| *index).collect();
+        Self { tiers: Tiers::new(candidates, indices) }
+    }
+}
 
 impl Balance for First {
-    fn pick(&self, candidates: &[Candidate], tried: &Tried) -> Option<usize> {
-        let first = |backup| {
-            let is_left = |(index, candidate): &(usize, &Candidate)| {
-                candidate.backup == backup && candidate.weight > 0 && !tried.contains(*index)
-            };
-            candidates.iter().enumerate().find(is_left).map(|(index, _)| index)
-        };
-        first(false).or_else(|| first(true))
+    fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
+        self.tiers.pick(|tier| tier.iter().copied().find(|index| eligible.contains(*index)))
     }
 }

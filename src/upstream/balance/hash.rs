@@ -1,6 +1,6 @@
 //! `hash`: requests of one key go to one endpoint, as long as it is there.
 
-use super::{Balance, Candidate, Random, Tiers, Tried};
+use super::{Balance, Candidate, Eligible, Random, Tiers};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Points of an endpoint of weight 1, as ketama has them.
@@ -32,12 +32,12 @@ impl Hash {
 
 impl Balance for Hash {
     /// Without a key chance decides: one endpoint must not get all of these.
-    fn pick(&self, candidates: &[Candidate], tried: &Tried) -> Option<usize> {
-        self.keyless.pick(candidates, tried)
+    fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
+        self.keyless.pick(eligible)
     }
 
-    fn pick_by(&self, key: u64, _: &[Candidate], tried: &Tried) -> Option<usize> {
-        self.tiers.pick(|ring| ring.find(key, tried))
+    fn pick_by(&self, key: u64, eligible: &Eligible<'_>) -> Option<usize> {
+        self.tiers.pick(|ring| ring.find(key, eligible))
     }
 }
 
@@ -60,11 +60,11 @@ impl Ring {
         Self(points)
     }
 
-    /// The candidate of the first point from the key on that was not tried.
-    fn find(&self, key: u64, tried: &Tried) -> Option<usize> {
+    /// The eligible candidate of the first point from the key on.
+    fn find(&self, key: u64, eligible: &Eligible<'_>) -> Option<usize> {
         let start = self.0.partition_point(|(point, _)| *point < key);
         let (before, after) = self.0.split_at_checked(start)?;
         let indices = after.iter().chain(before).map(|(_, index)| *index as usize);
-        indices.into_iter().find(|index| !tried.contains(*index))
+        indices.into_iter().find(|index| eligible.contains(*index))
     }
 }

@@ -1,7 +1,7 @@
 //! `least_request`: of two candidates drawn by weight, the one with less in flight.
 
 use super::shares::Shares;
-use super::{Balance, Candidate, Chance, Thread, Tiers, Tried};
+use super::{Balance, Candidate, Chance, Eligible, Thread, Tiers};
 use std::cmp::Ordering;
 
 /// Picks by the power of two choices.
@@ -29,13 +29,13 @@ impl<C: Chance> LeastRequest<C> {
 }
 
 impl<C: Chance> Balance for LeastRequest<C> {
-    fn pick(&self, candidates: &[Candidate], tried: &Tried) -> Option<usize> {
+    fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
         self.tiers.pick(|shares| {
-            let first = shares.draw(&self.chance, tried, None)?;
-            let Some(second) = shares.draw(&self.chance, tried, Some(first)) else {
+            let first = shares.draw(&self.chance, eligible, None)?;
+            let Some(second) = shares.draw(&self.chance, eligible, Some(first)) else {
                 return Some(first);
             };
-            let is_less = compare(candidates.get(second)?, candidates.get(first)?).is_lt();
+            let is_less = compare(eligible.get(second)?, eligible.get(first)?).is_lt();
             Some(if is_less { second } else { first })
         })
     }

@@ -1,7 +1,7 @@
 //! `random`: each pick by chance alone, in proportion to the weights.
 
 use super::shares::Shares;
-use super::{Balance, Candidate, Chance, Thread, Tiers, Tried};
+use super::{Balance, Candidate, Chance, Eligible, Thread, Tiers};
 
 /// Picks by weighted chance.
 pub(crate) struct Random<C = Thread> {
@@ -24,7 +24,7 @@ impl<C: Chance> Random<C> {
 }
 
 impl<C: Chance> Balance for Random<C> {
-    fn pick(&self, _: &[Candidate], tried: &Tried) -> Option<usize> {
-        self.tiers.pick(|shares| shares.draw(&self.chance, tried, None))
+    fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
+        self.tiers.pick(|shares| shares.draw(&self.chance, eligible, None))
     }
 }

@@ -1,6 +1,6 @@
 //! `round_robin`: one after the other, the heavier more often, never in bursts.
 
-use super::{Balance, Candidate, Tiers, Tried};
+use super::{Balance, Candidate, Eligible, Tiers};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Picks along a cycle laid out once, so that the cores share a counter instead of a lock.
@@ -21,8 +21,8 @@ impl RoundRobin {
 }
 
 impl Balance for RoundRobin {
-    fn pick(&self, _: &[Candidate], tried: &Tried) -> Option<usize> {
-        self.tiers.pick(|cycle| cycle.pick(tried))
+    fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
+        self.tiers.pick(|cycle| cycle.pick(eligible))
     }
 }
 
@@ -41,14 +41,14 @@ impl Cycle {
         Self { turns, next: AtomicUsize::new(0) }
     }
 
-    fn pick(&self, tried: &Tried) -> Option<usize> {
+    fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
         if self.turns.is_empty() {
             return None;
         }
         let turn = self.next.fetch_add(1, Relaxed) % self.turns.len();
         let (before, from_turn) = self.turns.split_at(turn);
         let mut ahead = from_turn.iter().chain(before).enumerate();
-        let (skipped, index) = ahead.find(|(_, index)| !tried.contains(**index))?;
+        let (skipped, index) = ahead.find(|(_, index)| eligible.contains(**index))?;
         if skipped > 0 {
             // Turns passed over are used up: what was ruled out is shared by all the others
             // instead of doubling the load of its neighbour.

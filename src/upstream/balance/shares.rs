@@ -1,6 +1,6 @@
 //! A draw in which each candidate has as many tickets as its weight.
 
-use super::{Chance, Tried};
+use super::{Chance, Eligible};
 
 /// The members of one tier with the sums of their weights.
 pub(super) struct Shares {
@@ -27,14 +27,14 @@ impl Shares {
         Self { members: members.iter().map(member).collect() }
     }
 
-    /// Draws a candidate other than `except` that was not tried.
+    /// Draws an eligible candidate other than `except`.
     pub(super) fn draw(
         &self,
         chance: &impl Chance,
-        tried: &Tried,
+        eligible: &Eligible<'_>,
         except: Option<usize>,
     ) -> Option<usize> {
-        let is_left = |index| Some(index) != except && !tried.contains(index);
+        let is_left = |index| Some(index) != except && eligible.contains(index);
         let total = self.members.last()?.sum;
         let blind = (0..BLIND_DRAWS).find_map(|_| {
             let ticket = chance.below(total);

@@ -1,5 +1,7 @@
 use super::super::endpoint::Address;
 use super::*;
+use crate::upstream::Health;
+use crate::upstream::clock::Moment;
 use parking_lot::Mutex;
 
 /// Chance that repeats itself from run to run.
@@ -15,10 +17,14 @@ fn seeded() -> Seeded {
     Seeded(Mutex::new(fastrand::Rng::with_seed(7)))
 }
 
+fn among<'a>(candidates: &'a [Candidate], tried: &'a Tried) -> Eligible<'a> {
+    Eligible::good(candidates, tried, Moment(0))
+}
+
 fn candidate(weight: u32, backup: bool) -> Candidate {
     let address = Address::Tcp(([127, 0, 0, 1], 80).into());
     let endpoint = Arc::new(Endpoint::new("http://127.0.0.1:80".into(), address));
-    Candidate { endpoint, weight, backup }
+    Candidate { endpoint, weight, priority: u32::from(backup) }
 }
 
 fn primaries(weights: &[u32]) -> Vec<Candidate> {
@@ -37,7 +43,7 @@ fn picks(
     tried: &Tried,
     times: usize,
 ) -> Vec<usize> {
-    (0..times).map(|_| balancer.pick(candidates, tried).unwrap()).collect()
+    (0..times).map(|_| balancer.pick(&among(candidates, tried)).unwrap()).collect()
 }
 
 fn counts(picks: &[usize], of: usize) -> Vec<usize> {
@@ -61,7 +67,7 @@ mod every_policy {
     #[test]
     fn nothing_is_picked_of_nothing() {
         for (name, balancer) in every(&[]) {
-            assert_eq!(balancer.pick(&[], &Tried::new()), None, "{name}");
+            assert_eq!(balancer.pick(&among(&[], &Tried::new())), None, "{name}");
         }
     }
 
@@ -71,11 +77,11 @@ mod every_policy {
         for (name, balancer) in every(&candidates) {
             let mut tried = Tried::new();
             for _ in 0..candidates.len() {
-                let index = balancer.pick(&candidates, &tried).unwrap();
+                let index = balancer.pick(&among(&candidates, &tried)).unwrap();
                 assert!(!tried.contains(index), "{name}");
                 tried.insert(index);
             }
-            assert_eq!(balancer.pick(&candidates, &tried), None, "{name}");
+            assert_eq!(balancer.pick(&among(&candidates, &tried)), None, "{name}");
         }
     }
 
@@ -88,7 +94,7 @@ mod every_policy {
             let retries = picks(&*balancer, &candidates, &tried(&[1]), 100);
             let [light, primary, heavy] = counts(&retries, 3)[..] else { panic!("{name}") };
             assert!(primary == 0 && heavy > light && light > 0, "{name}: {retries:?}");
-            assert_eq!(balancer.pick(&candidates, &tried(&[0, 1, 2])), None, "{name}");
+            assert_eq!(balancer.pick(&among(&candidates, &tried(&[0, 1, 2]))), None, "{name}");
         }
     }
 
@@ -107,7 +113,7 @@ mod every_policy {
         for (name, balancer) in every(&candidates) {
             let fresh = picks(&*balancer, &candidates, &Tried::new(), 50);
             assert_eq!(counts(&fresh, 3), [0, 50, 0], "{name}");
-            assert_eq!(balancer.pick(&candidates, &tried(&[1])), None, "{name}");
+            assert_eq!(balancer.pick(&among(&candidates, &tried(&[1]))), None, "{name}");
         }
     }
 
@@ -135,12 +141,48 @@ mod every_policy {
     }
 
     #[test]
+    fn priorities_are_used_up_in_their_order() {
+        let of = |priority| Candidate { priority, ..candidate(1, false) };
+        let candidates = [of(7), of(0), of(3), of(3)];
+        for (name, balancer) in every(&candidates) {
+            assert_eq!(balancer.pick(&among(&candidates, &Tried::new())), Some(1), "{name}");
+            let third = picks(&*balancer, &candidates, &tried(&[1]), 100);
+            let [_, _, a, b] = counts(&third, 4)[..] else { panic!("{name}") };
+            assert!(a > 0 && b > 0 && a + b == 100, "{name}: {third:?}");
+            assert_eq!(balancer.pick(&among(&candidates, &tried(&[1, 2, 3]))), Some(0), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_something_speaks_against_is_skipped_until_nothing_else_is_left() {
+        let candidates = primaries(&[1, 1, 1, 1]);
+        let standing = |index: usize| candidates[index].endpoint.standing();
+        standing(0).checked(Health::Unhealthy);
+        standing(1).eject(Moment(100));
+        standing(2).drain(true);
+        let none = Tried::new();
+        for (name, balancer) in every(&candidates) {
+            let good = picks(&*balancer, &candidates, &none, 100);
+            assert_eq!(counts(&good, 4), [0, 0, 0, 100], "{name}");
+            let rest = tried(&[3]);
+            assert_eq!(balancer.pick(&among(&candidates, &rest)), None, "{name}");
+            let any = || balancer.pick(&Eligible::wanted(&candidates, &rest)).unwrap();
+            let any: Vec<_> = (0..100).map(|_| any()).collect();
+            let [unhealthy, ejected, draining, last] = counts(&any, 4)[..] else { panic!() };
+            assert!(unhealthy > 0 && ejected > 0, "{name}: {any:?}");
+            assert_eq!((draining, last), (0, 0), "{name}: who drains gets none at all");
+            let later = Eligible::good(&candidates, &rest, Moment(100));
+            assert_eq!(balancer.pick(&later), Some(1), "{name}: it may try");
+        }
+    }
+
+    #[test]
     fn many_candidates_are_all_reached() {
         let candidates = primaries(&[1; 300]);
         let mut all_but_one = Tried::new();
         (0..299).for_each(|index| all_but_one.insert(index));
         for (name, balancer) in every(&candidates) {
-            assert_eq!(balancer.pick(&candidates, &all_but_one), Some(299), "{name}");
+            assert_eq!(balancer.pick(&among(&candidates, &all_but_one)), Some(299), "{name}");
         }
     }
 }
@@ -232,7 +274,11 @@ mod least_request {
         let _busy = candidates[0].endpoint.begin();
         let fresh = picks(&balancer, &candidates, &Tried::new(), 50);
         assert_eq!(counts(&fresh, 2), [0, 50]);
-        assert_eq!(balancer.pick(&candidates, &tried(&[1])), Some(0), "busy, but all that is left");
+        assert_eq!(
+            balancer.pick(&among(&candidates, &tried(&[1]))),
+            Some(0),
+            "busy, but all that is left"
+        );
     }
 
     #[test]
@@ -265,7 +311,7 @@ mod least_request {
         let candidates = primaries(&[1, 1, 2]);
         let balancer = LeastRequest::with_chance(&candidates, seeded());
         let attempts: Vec<_> = (0..400)
-            .map(|_| balancer.pick(&candidates, &Tried::new()).unwrap())
+            .map(|_| balancer.pick(&among(&candidates, &Tried::new())).unwrap())
             .map(|index| candidates[index].endpoint.begin())
             .collect();
         let load: Vec<_> = candidates.iter().map(|c| c.endpoint.in_flight()).collect();
@@ -304,10 +350,11 @@ mod first {
     fn the_order_of_the_document_decides_and_backups_wait() {
         let candidates =
             [candidate(1, true), candidate(0, false), candidate(1, false), candidate(9, false)];
-        assert_eq!(picks(&First, &candidates, &Tried::new(), 3), [2, 2, 2]);
-        assert_eq!(First.pick(&candidates, &tried(&[2])), Some(3));
-        assert_eq!(First.pick(&candidates, &tried(&[2, 3])), Some(0));
-        assert_eq!(First.pick(&candidates, &tried(&[0, 2, 3])), None);
+        let first = First::new(&candidates);
+        assert_eq!(picks(&first, &candidates, &Tried::new(), 3), [2, 2, 2]);
+        assert_eq!(first.pick(&among(&candidates, &tried(&[2]))), Some(3));
+        assert_eq!(first.pick(&among(&candidates, &tried(&[2, 3]))), Some(0));
+        assert_eq!(first.pick(&among(&candidates, &tried(&[0, 2, 3]))), None);
     }
 }
 
@@ -318,13 +365,14 @@ mod hash {
         let address = Address::Tcp(([127, 0, 0, 1], port).into());
         let label = format!("http://127.0.0.1:{port}");
         let endpoint = Arc::new(Endpoint::new(label.as_str().into(), address));
-        Candidate { endpoint, weight, backup: false }
+        Candidate { endpoint, weight, priority: 0 }
     }
 
     fn ports(candidates: &[Candidate], keys: u32) -> Vec<Option<String>> {
         let hash = Hash::new(candidates);
         let pick = |key: u32| {
-            let index = hash.pick_by(Hash::of(&key.to_string()), candidates, &Tried::new())?;
+            let index =
+                hash.pick_by(Hash::of(&key.to_string()), &among(candidates, &Tried::new()))?;
             Some(candidates[index].endpoint.label().to_string())
         };
         (0..keys).map(pick).collect()
@@ -356,11 +404,11 @@ mod hash {
         let balancer = Hash::new(&candidates);
         let mut seen = Tried::new();
         for _ in 0..3 {
-            let index = balancer.pick_by(7, &candidates, &seen).unwrap();
+            let index = balancer.pick_by(7, &among(&candidates, &seen)).unwrap();
             assert!(!seen.contains(index));
             seen.insert(index);
         }
-        assert_eq!(balancer.pick_by(7, &candidates, &seen), None);
+        assert_eq!(balancer.pick_by(7, &among(&candidates, &seen)), None);
     }
 
     #[test]

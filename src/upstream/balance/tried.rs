@@ -39,6 +39,11 @@ impl Tried {
         }
     }
 
+    /// Rules nothing out any more.
+    pub fn clear(&mut self) {
+        *self = Self { set: self.set, ..Self::new() };
+    }
+
     /// Whether a candidate is ruled out.
     pub fn contains(&self, index: usize) -> bool {
         let (word, bit) = place(index);
