@@ -41,8 +41,10 @@ pub struct Ctx {
     /// What the document counts as attempts: those that had a connection, and those rounds in which
     /// no endpoint gave one.
     pub(super) tries: u32,
-    /// Whether the request is being sent again, though each endpoint was tried.
+    /// Whether the request is to be sent again, though each endpoint was tried, and whether it is
+    /// to wait for that.
     pub(super) is_again: bool,
+    pub(super) waits: bool,
     /// The attempts before the last one.
     pub(super) earlier: Vec<Earlier>,
     /// Bytes of the request body that passed.
@@ -125,6 +127,7 @@ impl Ctx {
             attempts: 0,
             tries: 0,
             is_again: false,
+            waits: false,
             earlier: Vec::new(),
             received: 0,
             cause: None,

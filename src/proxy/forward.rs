@@ -26,10 +26,10 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
     let follows = follows(session, ctx);
     let key = upstream.key().map(|key| key_of(session, ctx, key)).unwrap_or_default();
-    match ctx.attempts {
-        0 => upstream.begins(),
-        _ if ctx.is_again => tokio::time::sleep(upstream.wait(ctx.tries)).await,
-        _ => {}
+    if ctx.attempts == 0 {
+        upstream.begins();
+    } else if std::mem::take(&mut ctx.waits) {
+        tokio::time::sleep(upstream.wait(ctx.tries)).await;
     }
     let mut picked = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows);
     if picked.is_none() && is_another_round(upstream, ctx).await {
@@ -41,7 +41,6 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
         let cause = ctx.cause.unwrap_or(Cause::NoEndpoint);
         return Err(ctx.fail(cause));
     };
-    ctx.is_again = false;
     let Some((connection, accepted, _)) = parts(ctx) else { return Err(ctx.fail(Cause::Internal)) };
     upstream.announce(&mut picked, connection, &accepted.client);
     ctx.cause = None;
@@ -58,7 +57,7 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
 
 /// Whether endpoints that were tried are tried once more, because no other one is left.
 async fn is_another_round(upstream: &Upstream, ctx: &mut Ctx) -> bool {
-    if ctx.is_again {
+    if std::mem::take(&mut ctx.is_again) {
         return true;
     }
     // No endpoint gave a connection.
@@ -90,7 +89,7 @@ fn follows(session: &mut Session, ctx: &Ctx) -> Follows {
 
 /// Counts a connection that is there.
 pub(super) fn connected(ctx: &mut Ctx, reused: bool, descriptor: RawFd) {
-    ctx.tries += 1;
+    (ctx.tries, ctx.is_again) = (ctx.tries + 1, false);
     if let Some(attempt) = &mut ctx.attempt {
         attempt.picked.connected(reused);
         attempt.descriptor = descriptor;

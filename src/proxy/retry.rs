@@ -17,7 +17,7 @@ pub(super) fn is_wanted(session: &Session, ctx: &mut Ctx, outcome: Outcome) -> b
     let is_wanted = ctx.upstream().is_some_and(|upstream| {
         is_harmless(session) && is_possible(session, ctx) && upstream.retries(outcome, ctx.tries)
     });
-    ctx.is_again = is_wanted;
+    (ctx.is_again, ctx.waits) = (is_wanted, is_wanted);
     ctx.outcome = Some(outcome);
     is_wanted
 }
