@@ -6,21 +6,21 @@ use super::balance::{
 use super::clock::Moment;
 use super::config::{self, Config, Member, Timeouts};
 use super::discover::{Discovered, Names};
-use super::endpoint::{Address, Endpoint, InFlight, States};
+use super::endpoint::{Address, InFlight, States};
 use super::fault::Outcome;
 use super::metrics::{Handles, Metrics, OfUpstream};
 use super::outlier::{Members, Outlier};
 use super::peer::{Follows, Template};
+use super::picked::Picked;
 use super::proxy_protocol;
 use super::retry::Retry;
 use super::tls::Security;
 use super::url::{Host, Url};
-use crate::exchange::{Cause, Client, Connection, Ending};
+use crate::exchange::{Client, Connection, Ending};
 use crate::expr;
 use crate::value::Switch;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -45,11 +45,11 @@ pub struct Upstream {
 }
 
 /// An endpoint as the document names it.
-struct Mentioned {
-    label: Arc<str>,
-    metrics: Handles,
+pub(super) struct Mentioned {
+    pub(super) label: Arc<str>,
+    pub(super) metrics: Handles,
     /// Until when its streams go on; the same as long as the upstream has it.
-    ending: Arc<Ending>,
+    pub(super) ending: Arc<Ending>,
 }
 
 /// The endpoints of an upstream at one moment.
@@ -65,19 +65,6 @@ struct Set {
 struct Reached {
     template: Template,
     /// The `Host` it is sent if the document says `endpoint`.
-    authority: HeaderValue,
-    mentioned: Arc<Mentioned>,
-}
-
-/// The endpoint of an attempt.
-pub struct Picked {
-    /// Its place among those tried.
-    pub index: usize,
-    /// When it was picked.
-    pub started: Instant,
-    in_flight: InFlight,
-    /// How to connect; taken by the engine.
-    peer: Option<Box<HttpPeer>>,
     authority: HeaderValue,
     mentioned: Arc<Mentioned>,
 }
@@ -358,42 +345,6 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.followers.get().into_iter().flatten().for_each(AbortHandle::abort);
-    }
-}
-
-impl Picked {
-    /// How to connect; `None` when it was taken already.
-    pub fn take_peer(&mut self) -> Option<Box<HttpPeer>> {
-        self.peer.take()
-    }
-
-    /// The endpoint.
-    pub fn endpoint(&self) -> &Arc<Endpoint> {
-        self.in_flight.endpoint()
-    }
-
-    /// Says that for the endpoint the attempt is over, however slowly the client reads.
-    pub fn answered(&mut self) {
-        self.in_flight.end();
-    }
-
-    /// Says that a connection is there.
-    pub fn connected(&self, reused: bool) {
-        if reused {
-            self.mentioned.metrics.reused.inc();
-        } else {
-            self.mentioned.metrics.connects.inc();
-        }
-    }
-
-    /// Says that the attempt failed, though the endpoint did nothing wrong.
-    pub fn excuse(&self, cause: Cause) {
-        self.mentioned.metrics.count_failure(cause);
-    }
-
-    /// Until when its streams go on.
-    pub fn ending(&self) -> &Arc<Ending> {
-        &self.mentioned.ending
     }
 }
 

@@ -152,7 +152,7 @@ struct Troubled {
     edge: Edge,
     _open: Flow,
     _only: Raw,
-    _origins: [Origin; 3],
+    _origins: [Origin; 4],
 }
 
 impl Troubled {
@@ -162,7 +162,9 @@ impl Troubled {
             let app = origin().answer("/app/open", Reply::never()).answer("/app/last", last);
             app.handler(|_| Reply::ok("hi"))
         };
-        let origins = [app().start().await, app().start().await, origin().refusing().start().await];
+        let sick = origin().handler(|_| Reply::new(500)).start().await;
+        let gone = origin().refusing().start().await;
+        let origins = [app().start().await, app().start().await, gone, sick];
         let document = "
             listeners:
               web: {address: '127.0.0.1:0'}
@@ -171,17 +173,24 @@ impl Troubled {
               full: {address: '127.0.0.1:0', limits: {connections: 1}}
               told: {address: '127.0.0.1:0', proxy_protocol: require}
             certificates: {own: {self_signed: [localhost]}, late: {chain: late.pem, key: late.key}}
-            upstreams: {app: {endpoints: [$one, $two]}, gone: {endpoints: [$gone]}}
+            upstreams:
+              app: {endpoints: [$one, $two]}
+              gone: {endpoints: [$gone]}
+              sick:
+                endpoints: [$sick]
+                retry: {on: [500], budget: 0%, budget_floor: 2, attempts: 10, backoff: 1ms}
+                outlier: {consecutive_failures: 1, ejection: 1ms, eject_at_most: 100%}
             routes:
               - {name: app, match: {path: /app/*}, upstream: app}
               - {name: gone, match: {path: /gone}, upstream: gone}
+              - {name: sick, match: {path: /sick}, upstream: sick}
               - {name: reply, match: {path: /reply}, reply: {body: hello}}
             access_log: {path: /dev/full}
         ";
         let late = Certificate::self_signed(&["late.example"]);
         let edge = edge(document).file("late.pem", late.chain).file("late.key", late.key);
         let edge = edge.with("one", &origins[0]).with("two", &origins[1]);
-        let edge = edge.with("gone", &origins[2]).start().await;
+        let edge = edge.with("gone", &origins[2]).with("sick", &origins[3]).start().await;
         let open = edge.request("GET", "/app/open").open().await;
         let mut only = edge.raw("narrow").await;
         ask(&mut only).await;
@@ -198,7 +207,7 @@ impl Troubled {
             pace.tick().await;
             self.edge.signal(Signal::SIGHUP);
             self.edge.command(&["upgrade", "/bin/false"]).await;
-            for path in ["/app/x", "/app/last", "/gone", "/none"] {
+            for path in ["/app/x", "/app/last", "/gone", "/none", "/sick"] {
                 self.edge.get(path).await;
             }
             self.edge.request("POST", "/app/x").body("abc").send().await;

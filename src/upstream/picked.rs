@@ -1,0 +1,58 @@
+//! The endpoint that an attempt goes to.
+
+use super::endpoint::{Endpoint, InFlight};
+use super::set::Mentioned;
+use crate::exchange::{Cause, Ending};
+use http::HeaderValue;
+use pingora::upstreams::peer::HttpPeer;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The endpoint of an attempt.
+pub struct Picked {
+    /// Its place among those tried.
+    pub index: usize,
+    /// When it was picked.
+    pub started: Instant,
+    pub(super) in_flight: InFlight,
+    /// How to connect; taken by the engine.
+    pub(super) peer: Option<Box<HttpPeer>>,
+    pub(super) authority: HeaderValue,
+    pub(super) mentioned: Arc<Mentioned>,
+}
+
+impl Picked {
+    /// How to connect; `None` when it was taken already.
+    pub fn take_peer(&mut self) -> Option<Box<HttpPeer>> {
+        self.peer.take()
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        self.in_flight.endpoint()
+    }
+
+    /// Says that for the endpoint the attempt is over, however slowly the client reads.
+    pub fn answered(&mut self) {
+        self.in_flight.end();
+    }
+
+    /// Says that a connection is there.
+    pub fn connected(&self, reused: bool) {
+        if reused {
+            self.mentioned.metrics.reused.inc();
+        } else {
+            self.mentioned.metrics.connects.inc();
+        }
+    }
+
+    /// Says that the attempt failed, though the endpoint did nothing wrong.
+    pub fn excuse(&self, cause: Cause) {
+        self.mentioned.metrics.count_failure(cause);
+    }
+
+    /// Until when its streams go on.
+    pub fn ending(&self) -> &Arc<Ending> {
+        &self.mentioned.ending
+    }
+}
