@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::guard::Door;
-use super::{body, upgrade};
+use super::{body, upgrade, upstreams};
 use crate::runtime::{self, Asked, By, Commands, Outcome, Wanted};
 use http::{HeaderMap, Method, StatusCode, header};
 use pingora::protocols::http::ServerSession;
@@ -29,6 +29,9 @@ pub(super) async fn answer(
         "/api/status" => status(session, commands).await,
         "/api/documents" => documents(session, commands).await,
         "/api/config" => config(session, commands).await,
+        "/api/upstreams" => upstreams(session, commands).await,
+        "/api/upstreams/drain" => drain(session, commands, true).await,
+        "/api/upstreams/resume" => drain(session, commands, false).await,
         "/api/reload" => reload(session, commands, door).await,
         "/api/rollback" => rollback(session, commands).await,
         // It names a program to start, which is for nobody beyond this machine to do.
@@ -96,6 +99,17 @@ async fn rollback(session: &ServerSession, commands: &Commands) -> Answered {
     let query = Query::of(session, &["dry_run", "write", "steps"])?;
     let expected = expected(&session.req_header().headers)?;
     change(commands, Wanted::Earlier(query.steps), By::Rollback, &query, expected).await
+}
+
+async fn upstreams(session: &ServerSession, commands: &Commands) -> Answered {
+    only(session, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+    upstreams::list(commands).await
+}
+
+async fn drain(session: &ServerSession, commands: &Commands, is_draining: bool) -> Answered {
+    only(session, &[Method::POST], "POST")?;
+    let query = session.req_header().uri.query().unwrap_or_default();
+    upstreams::drain(commands, query, is_draining).await
 }
 
 async fn upgrade(session: &ServerSession, commands: &Commands) -> Answered {

@@ -6,6 +6,7 @@ mod body;
 mod guard;
 mod readiness;
 mod upgrade;
+mod upstreams;
 
 use crate::exchange::Arrival;
 use crate::observe::Registry;

@@ -12,6 +12,7 @@ mod run;
 mod schema;
 mod status;
 mod upgrade;
+mod upstreams;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Upgrade(upgrade::Args),
     /// Say how a running edge is: what it runs, and what is open.
     Status(run::Args),
+    /// Say how the endpoints of a running edge fare, or have one of them drain.
+    Upstreams(upstreams::Args),
     /// Run an edge before one application, without a document.
     Proxy(proxy::Args),
     /// Run a sample application to try things with.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Upstreams(args) => upstreams::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),

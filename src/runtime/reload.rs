@@ -10,6 +10,7 @@ use crate::config::{Change, Document, Read, Server};
 use crate::observe::{Counter, Gauge, Registry};
 use crate::route::{Route, Target};
 use crate::tls::Certificate;
+use crate::upstream::UpstreamStatus;
 use crate::value::Diagnostic;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -317,6 +318,19 @@ pub enum Requested {
     Kept(oneshot::Sender<Vec<Kept>>),
     /// To say how it is.
     Status(oneshot::Sender<Status>),
+    /// To say how the endpoints of upstreams fare.
+    Upstreams(oneshot::Sender<Vec<UpstreamStatus>>),
+    /// To have an endpoint get no further requests, or again.
+    Drain {
+        /// The upstream's name.
+        upstream: String,
+        /// The endpoint's label or address.
+        endpoint: String,
+        /// Which of both.
+        is_draining: bool,
+        /// Who waits; an error says what is not there.
+        answer: oneshot::Sender<Result<Vec<UpstreamStatus>, String>>,
+    },
     /// To have another process take its place.
     Upgrade {
         /// The binary; `None` is the one that this process was started with.
@@ -379,6 +393,21 @@ impl Commands {
     /// The documents that ran, the newest first.
     pub async fn kept(&self) -> Option<Vec<Kept>> {
         self.ask(Requested::Kept).await
+    }
+
+    /// How the endpoints of upstreams fare.
+    pub async fn upstreams(&self) -> Option<Vec<UpstreamStatus>> {
+        self.ask(Requested::Upstreams).await
+    }
+
+    /// Has an endpoint get no further requests, or again; an error says what is not there.
+    pub async fn drain(
+        &self,
+        upstream: String,
+        endpoint: String,
+        is_draining: bool,
+    ) -> Option<Result<Vec<UpstreamStatus>, String>> {
+        self.ask(|answer| Requested::Drain { upstream, endpoint, is_draining, answer }).await
     }
 
     /// Has another process take the place.

@@ -15,7 +15,7 @@ use crate::listener::{Bound, Drain};
 use crate::runtime::{
     Asked, By, Fate, Handle, Outcome, Requested, Retained, Running, Status, renew,
 };
-use crate::upstream::{Names, Upstream};
+use crate::upstream::{Names, Upstream, UpstreamStatus};
 use crate::value::Diagnostic;
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -125,6 +125,10 @@ impl Control {
                     drop(answer.send(list.unwrap_or_default()));
                 }
                 Some(Requested::Status(answer)) => drop(answer.send(self.status(false))),
+                Some(Requested::Upstreams(answer)) => drop(answer.send(self.upstreams())),
+                Some(Requested::Drain { upstream, endpoint, is_draining, answer }) => {
+                    drop(answer.send(self.drain(&upstream, &endpoint, is_draining)));
+                }
                 Some(Requested::Upgrade { binary, patience, answer }) => {
                     self.settle().await;
                     let (upgrade, successor) = self.upgrade(binary, patience).await;
@@ -249,6 +253,31 @@ impl Control {
             last_reload: self.last_reload.map(str::to_owned),
             listeners: self.listeners.status(),
         }
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamStatus> {
+        self.runtime.load().upstreams.values().map(|upstream| upstream.status()).collect()
+    }
+
+    /// Has an endpoint get no further requests, or again.
+    fn drain(
+        &self,
+        name: &str,
+        endpoint: &str,
+        is_draining: bool,
+    ) -> Result<Vec<UpstreamStatus>, String> {
+        let snapshot = self.runtime.load();
+        let Some(upstream) = snapshot.upstreams.get(name) else {
+            return Err(format!("there is no upstream `{name}`; `falconer upstreams` lists them"));
+        };
+        if upstream.drain(endpoint, is_draining) == 0 {
+            return Err(format!(
+                "the upstream `{name}` has no endpoint `{endpoint}`; `falconer upstreams` lists them"
+            ));
+        }
+        let what = if is_draining { "an endpoint drains" } else { "an endpoint drains no more" };
+        tracing::info!(upstream = name, endpoint, "{what}");
+        Ok(vec![upstream.status()])
     }
 
     async fn look(&mut self) {

@@ -50,6 +50,11 @@ impl Breaker {
         self.is_tried.store(false, Relaxed);
     }
 
+    /// When a request may try.
+    pub(super) fn opens_at(&self) -> Moment {
+        Moment(self.until.load(Relaxed))
+    }
+
     pub(super) fn circuit(&self, now: Moment) -> Circuit {
         match self.until.load(Relaxed) {
             0 => Circuit::Closed,

@@ -122,6 +122,7 @@ struct Past {
     /// How many there were, each soon after the one before.
     times: u32,
     until: Option<Moment>,
+    why: String,
 }
 
 /// Why an endpoint is taken out.
@@ -144,6 +145,7 @@ enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Consecutive(1) => f.write_str("an attempt failed"),
             Self::Consecutive(failures) => write!(f, "{failures} attempts failed in a row"),
             Self::Rate { failures, requests } => write!(f, "{failures} of {requests} failed"),
             Self::Slow { took, median } => {
@@ -248,7 +250,11 @@ impl Outlier {
             tracing::debug!(%upstream, endpoint = %label, %why, out, "enough endpoints are out");
             return false;
         }
-        let time = endpoint.tally().past.lock().again(&self.config, now);
+        let time = {
+            let mut past = endpoint.tally().past.lock();
+            past.why = why.to_string();
+            past.again(&self.config, now)
+        };
         endpoint.standing().eject(now.after(time));
         let (address, time) = (endpoint.address(), Duration(time));
         tracing::warn!(%upstream, endpoint = %label, %address, %why, %time, "an endpoint is taken out");
@@ -263,6 +269,11 @@ pub(super) struct Members<'a> {
 }
 
 impl Tally {
+    /// Why it was last taken out.
+    pub(super) fn why(&self) -> String {
+        self.past.lock().why.clone()
+    }
+
     fn succeeded(&self) {
         // An unchanged value is not written, so that the cores can share the line.
         if self.consecutive.load(Relaxed) != 0 {

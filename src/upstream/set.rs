@@ -14,6 +14,7 @@ use super::peer::{Follows, Template};
 use super::picked::Picked;
 use super::proxy_protocol;
 use super::retry::Retry;
+use super::status::{EndpointStatus, State, UpstreamStatus};
 use super::tls::Security;
 use super::url::{Host, Url};
 use crate::exchange::{Client, Connection, Ending};
@@ -222,6 +223,32 @@ impl Upstream {
         if outlier.judge(&members, picked.endpoint(), outcome, is_trial, Moment::of(now)) {
             picked.mentioned.metrics.ejections.inc();
         }
+    }
+
+    /// How its endpoints fare.
+    pub fn status(&self) -> UpstreamStatus {
+        let (set, now) = (self.set.load(), Moment::of(Instant::now()));
+        let status = |candidate: &Candidate| EndpointStatus {
+            endpoint: candidate.endpoint.label().to_string(),
+            address: candidate.endpoint.address().to_string(),
+            weight: candidate.weight,
+            priority: candidate.priority,
+            state: State::of(&candidate.endpoint, now),
+            in_flight: candidate.endpoint.in_flight(),
+            requests: candidate.endpoint.requests(),
+        };
+        let endpoints = set.candidates.iter().map(status).collect();
+        UpstreamStatus { upstream: self.name.to_string(), endpoints }
+    }
+
+    /// Has the endpoints of this label or address get no further requests, or again; gives how many
+    /// there are.
+    pub fn drain(&self, endpoint: &str, is_draining: bool) -> usize {
+        let set = self.set.load();
+        let meant = set.candidates.iter().map(|candidate| &candidate.endpoint).filter(|known| {
+            **known.label() == *endpoint || known.address().to_string() == endpoint
+        });
+        meant.map(|known| known.standing().drain(is_draining)).count()
     }
 
     /// A request begins, whose retries are to be paid for.

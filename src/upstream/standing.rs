@@ -3,6 +3,7 @@
 use super::breaker::{Breaker, Circuit};
 use super::clock::Moment;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
 
 /// What speaks against an endpoint: nothing, most of the time, and then a pick reads one byte.
 #[derive(Debug, Default)]
@@ -98,6 +99,11 @@ impl Standing {
     /// What its circuit breaker does.
     pub(super) fn circuit(&self, now: Moment) -> Circuit {
         self.breaker.circuit(now)
+    }
+
+    /// How long until a request may try.
+    pub(super) fn tries_in(&self, now: Moment) -> Duration {
+        self.breaker.opens_at().since(now)
     }
 
     /// Has it get no further requests, or again.

@@ -69,6 +69,7 @@ async fn help_names_every_command_and_each_explains_itself() {
             "rollback",
             "upgrade",
             "status",
+            "upstreams",
             "proxy",
             "demo",
             "schema",

@@ -8,6 +8,7 @@ mod outlier;
 mod proxy_protocol;
 mod retries;
 mod silence;
+mod status;
 mod timeouts;
 mod tls;
 

@@ -1,0 +1,82 @@
+//! `falconer upstreams`.
+
+use super::report::{number, refused, tell};
+use super::{edge, failed, run};
+use crate::runtime::{EndpointStatus, State, UpstreamStatus};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::io::stdout;
+use std::process::ExitCode;
+
+/// Which edge, and what to do with an endpoint.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    document: run::Args,
+    /// Have an endpoint, or one of its addresses, get no further requests; those that it has are
+    /// finished.
+    #[arg(long, num_args = 2, value_names = WHICH, conflicts_with = "resume")]
+    drain: Option<Vec<String>>,
+    /// Have an endpoint that drains get requests again.
+    #[arg(long, num_args = 2, value_names = WHICH)]
+    resume: Option<Vec<String>>,
+}
+
+const WHICH: [&str; 2] = ["UPSTREAM", "ENDPOINT"];
+
+/// Says how the endpoints of a running edge fare, or has one of them drain.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let file = match args.document.document() {
+        Ok(file) => file,
+        Err(diagnostic) => return refused(&diagnostic),
+    };
+    let request = match (args.drain.as_deref(), args.resume.as_deref()) {
+        (Some([upstream, endpoint]), _) => post("drain", upstream, endpoint),
+        (_, Some([upstream, endpoint])) => post("resume", upstream, endpoint),
+        _ => "GET /api/upstreams".to_owned(),
+    };
+    match edge::ask::<Vec<UpstreamStatus>>(&file, &request) {
+        Ok(upstreams) => {
+            upstreams.iter().flat_map(lines).for_each(|line| tell(stdout(), line));
+            ExitCode::SUCCESS
+        }
+        Err(what) => failed(&what),
+    }
+}
+
+fn post(act: &str, upstream: &str, endpoint: &str) -> String {
+    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let (upstream, endpoint) = (encoded(upstream), encoded(endpoint));
+    format!("POST /api/upstreams/{act}?upstream={upstream}&endpoint={endpoint}")
+}
+
+fn lines(status: &UpstreamStatus) -> Vec<String> {
+    let mut lines = vec![format!("upstream {}", status.upstream)];
+    lines.extend(status.endpoints.iter().map(line));
+    if status.endpoints.is_empty() {
+        lines.push("  no endpoint has an address".to_owned());
+    }
+    lines
+}
+
+fn line(status: &EndpointStatus) -> String {
+    let EndpointStatus { endpoint, address, weight, priority, .. } = status;
+    let place = match endpoint.ends_with(address.as_str()) {
+        true => String::new(),
+        false => format!(" ({address})"),
+    };
+    let state = match &status.state {
+        State::Serving => "serving".to_owned(),
+        State::Unchecked => "not checked yet".to_owned(),
+        State::Unhealthy => "unhealthy".to_owned(),
+        State::Ejected { why, tries_in } => {
+            format!("taken out, {why}; one request tries in {tries_in}s")
+        }
+        State::Trying { why } => format!("taken out, {why}; the next request tries"),
+        State::Draining => "draining".to_owned(),
+    };
+    let requests = number(usize::try_from(status.requests).unwrap_or(usize::MAX), "request");
+    let open = status.in_flight;
+    format!(
+        "  {endpoint}{place}: {state}; {requests}, {open} in flight; weight {weight}, priority {priority}"
+    )
+}

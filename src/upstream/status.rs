@@ -1,0 +1,84 @@
+//! What the endpoints of an upstream are at one moment, for people and programs.
+
+use super::breaker::Circuit;
+use super::clock::Moment;
+use super::endpoint::Endpoint;
+use super::standing::Health;
+use serde::{Deserialize, Serialize};
+
+/// An upstream and its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub upstream: String,
+    /// Each of its addresses, in the order of the document.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// One address of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// The endpoint as the document has it.
+    pub endpoint: String,
+    /// Where it is.
+    pub address: String,
+    /// Its share in relation to the others'.
+    pub weight: u32,
+    /// It is used only when none of a lower number is left.
+    pub priority: u32,
+    /// Whether it gets requests.
+    #[serde(flatten)]
+    pub state: State,
+    /// Requests that it has not answered yet.
+    pub in_flight: usize,
+    /// Requests that it got since it was first mentioned.
+    pub requests: u64,
+}
+
+/// Whether an endpoint gets requests, and why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// It does.
+    Serving,
+    /// Its health check has had no result yet.
+    Unchecked,
+    /// Its health check failed.
+    Unhealthy,
+    /// Outlier detection took it out.
+    Ejected {
+        /// Why.
+        why: String,
+        /// Seconds until one request tries.
+        tries_in: u64,
+    },
+    /// One request is to try whether it serves again.
+    Trying {
+        /// Why it was taken out.
+        why: String,
+    },
+    /// An operator wants it to get no further ones.
+    Draining,
+}
+
+impl State {
+    pub(super) fn of(endpoint: &Endpoint, now: Moment) -> Self {
+        let standing = endpoint.standing();
+        if standing.is_draining() {
+            return Self::Draining;
+        }
+        match standing.health() {
+            Health::Unhealthy => return Self::Unhealthy,
+            Health::Unchecked => return Self::Unchecked,
+            Health::Healthy => {}
+        }
+        let why = || endpoint.tally().why();
+        match standing.circuit(now) {
+            Circuit::Closed => Self::Serving,
+            Circuit::Open => {
+                Self::Ejected { why: why(), tries_in: standing.tries_in(now).as_secs() }
+            }
+            Circuit::HalfOpen => Self::Trying { why: why() },
+        }
+    }
+}
