@@ -76,7 +76,9 @@ fn of_text(format: Option<&str>) -> Value {
     let word = WORDS.iter().find(|(known, _)| Some(*known) == format);
     let takes = |text| word.is_none_or(|(_, check)| check(text).is_ok());
     let mut types = vec!["string"];
-    types.extend(if takes("1.5") { Some("number") } else { takes("7").then_some("integer") });
+    // A status is a number too.
+    let takes_integer = takes("7") || takes("503");
+    types.extend(if takes("1.5") { Some("number") } else { takes_integer.then_some("integer") });
     types.extend(takes("true").then_some("boolean"));
     if types.len() > 1 { types.into() } else { "string".into() }
 }
