@@ -28,6 +28,8 @@ pub(super) const WORDS: Words<'static> = &[
     word::<upstream::Host>(),
     word::<upstream::Sni>(),
     word::<upstream::Url>(),
+    word::<upstream::health::Path>(),
+    word::<upstream::health::StatusRange>(),
 ];
 
 type Check = fn(&str) -> Result<(), Problem>;
