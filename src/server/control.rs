@@ -165,6 +165,8 @@ impl Control {
             return None;
         };
         self.listeners.end(self.running.document.server.upgrade_drain.0).await;
+        // What is still under way needs no news, and the other process asks for itself.
+        self.runtime.load().upstreams.values().for_each(|upstream| upstream.end_checks());
         self.admin.close();
         // The lock and the socket for commands are another's; this process is asked elsewhere.
         self.state = None;

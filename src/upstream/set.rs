@@ -129,7 +129,7 @@ impl Upstream {
     /// Ends the streams of endpoints that a newer one lacks in so long; all, if there is none.
     pub fn end_gone(&self, newer: Option<&Self>, longest: Duration) {
         if newer.is_none() {
-            self.checks.end();
+            self.end_checks();
         }
         for mentioned in &self.mentioned {
             if newer.is_none_or(|newer| newer.ending(&mentioned.label).is_none()) {
@@ -328,6 +328,11 @@ impl Upstream {
     pub fn check(&self) {
         self.checks.take(self.turn);
         self.keep_checks();
+    }
+
+    /// Has none of its endpoints checked any more.
+    pub fn end_checks(&self) {
+        self.checks.end();
     }
 
     /// Waits until each of its endpoints that is checked was checked once.

@@ -128,9 +128,11 @@ impl Checks {
         living.show();
     }
 
-    /// Checks nobody any more.
+    /// Checks nobody any more, until a document takes its turn.
     pub(in crate::upstream) fn end(&self) {
-        self.living.lock().endpoints.clear();
+        let mut living = self.living.lock();
+        living.turn = Turn(0);
+        living.endpoints.clear();
     }
 
     /// Waits until each has had a result.

@@ -4,10 +4,7 @@ mod grpc;
 mod reload;
 
 use super::names::on_one_port;
-use crate::support::{
-    Authority, Edge, Feed, Gate, OriginBuilder, Reply, edge, eventually, origin, proxy_protocol,
-    within,
-};
+use crate::support::{Authority, Edge, Feed, OriginBuilder, Reply, edge, origin, proxy_protocol};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -127,9 +124,6 @@ async fn tls_is_that_of_its_requests() {
         for upstream in ["stranger", "doubting"] {
             let series = format!("falconer_upstream_endpoint_healthy{{upstream=\"{upstream}\"}}");
             assert_eq!(edge.metric(&series).await, 0.0, "{upstream}");
-            edge.stderr().first(upstream, |line| {
-                line.contains(UNHEALTHY) && line.contains(&format!("upstream={upstream}"))
-            });
         }
         edge.metric_becomes(HEALTHY, 1.0).await;
         mood.is(500);
@@ -241,14 +235,7 @@ async fn an_endpoint_that_does_not_answer_is_unhealthy_when_its_time_is_over() {
     for protocol in ["h1", "h2"] {
         let feed = Feed::new();
         feed.send("not yet, ");
-        for app in [
-            origin().hanging(),
-            origin().handler(move |_| Reply::new(200).fed_by(&feed)),
-            origin().before_body().reply("/", "never").reads_body_after(&Gate::new()),
-        ]
-        .into_iter()
-        .take(2)
-        {
+        for app in [origin().hanging(), origin().handler(move |_| Reply::new(200).fed_by(&feed))] {
             let app = app.speaking(protocol).start().await;
             let start = Instant::now();
             let edge = edge(document).with("app", &app).with("protocol", protocol).start().await;
@@ -357,7 +344,9 @@ async fn upstreams_know_for_themselves_how_the_same_endpoint_is() {
         edge.metric(&format!("falconer_upstream_endpoint_healthy{{upstream=\"{upstream}\"}}")).await
     };
     assert_eq!((healthy("one").await, healthy("two").await), (1.0, 0.0));
-    assert!(!edge.metrics().await.contains("endpoint_healthy{endpoint=\"x\",upstream=\"three\""));
+    let metrics = edge.metrics().await;
+    let of_three = |line: &&str| line.contains("endpoint_healthy") && line.contains("three");
+    assert_eq!(metrics.lines().find(of_three), None);
 }
 
 #[tokio::test]
@@ -413,7 +402,7 @@ async fn nobody_is_asked_to_explain_a_request() {
     let app = origin().reply("/", "hello").start().await;
     let document = "upstreams: {app: {endpoints: [$app], health: {path: /, interval: 1h}}}";
     let edge = edge(document).with("app", &app).start().await;
-    let told = edge.command(&["explain", "http://localhost/"]).await;
+    let told = edge.command(&["explain", "GET", "http://localhost/"]).await;
     assert_eq!(told.code, 0, "{}", told.complained);
     assert_eq!(app.connections(), 1, "the check at the start");
 }

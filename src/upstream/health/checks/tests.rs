@@ -283,10 +283,12 @@ async fn only_the_document_that_came_last_says_who_is_checked() {
 async fn nobody_is_asked_for_an_upstream_that_is_gone() {
     let (bench, script) = (Bench::new(), Script::new("+"));
     let endpoint = bench.endpoint(LABEL, 1);
-    bench.check(tcp(), &[(&endpoint, Some(&script))]);
+    let turn = bench.check(tcp(), &[(&endpoint, Some(&script))]);
     script.asked(2).await;
     bench.checks.end();
     assert_eq!(bench.healthy(LABEL), None);
+    // Its names are followed as long as a stream holds it.
+    bench.keep(turn, tcp(), &[(&endpoint, Some(&script))]);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(script.times(), 2);
 

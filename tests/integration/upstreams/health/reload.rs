@@ -1,7 +1,7 @@
 //! What becomes of checks and their results when the document changes.
 
 use super::{AGAIN, FAILED, HEALTHY, Mood, PASSED, UNHEALTHY};
-use crate::support::{Edge, Gate, Origin, Reply, edge, origin, paced};
+use crate::support::{Edge, Gate, Origin, Reply, edge, eventually, origin, paced};
 use std::time::Duration;
 
 /// One check a test: the next one comes an hour later.
@@ -122,13 +122,30 @@ async fn a_stream_of_before_does_not_go_on_with_the_checks_of_before() {
     // It holds what it stands on.
     let _socket = edge.client("web").websocket("/ws", &[]).await.unwrap();
     edge.reload(&OFTEN.replace("path: /", "path: /new")).await;
-    let is_old = |request: &crate::support::Received| request.target == "/";
-    let old = app.requests().iter().filter(|request| is_old(request)).count();
-    let asked = app.hits();
-    app.until("further checks", |seen| seen.requests.len() > asked + 5).await;
-    // One may have been under way.
-    let after = app.requests().iter().filter(|request| is_old(request)).count();
-    assert!(after <= old + 1, "{old} and then {after}");
+    only_new(&app).await;
+}
+
+#[tokio::test]
+async fn a_process_that_another_one_replaced_asks_nobody() {
+    let app = origin().answer("/ws", Reply::websocket()).status("/", 200).status("/new", 200);
+    let app = app.start().await;
+    let mut edge = start(OFTEN, &app).await;
+    // It keeps the process before, which a reload of the next one lets go.
+    let _socket = edge.client("web").websocket("/ws", &[]).await.unwrap();
+    edge.upgrade().await;
+    edge.reload(&OFTEN.replace("path: /", "path: /new")).await;
+    only_new(&app).await;
+}
+
+/// What is asked for is soon that of the last document alone.
+async fn only_new(app: &Origin) {
+    eventually("nothing but new checks", async || {
+        let before = app.hits();
+        app.until("further checks", |seen| seen.requests.len() > before + 10).await;
+        let asked = app.requests();
+        asked[before..].iter().all(|request| request.target == "/new").then_some(())
+    })
+    .await;
 }
 
 /// No request comes any more: far longer than it takes to the next check.
