@@ -163,7 +163,7 @@ impl Checks {
     }
 
     /// Takes the result of a task; false if it is wanted no more.
-    fn note(&self, identity: &Identity, number: u64, result: Result<(), Failure>) -> bool {
+    fn note(&self, identity: &Identity, number: u64, result: &Result<(), Failure>) -> bool {
         let (endpoint, before, now) = {
             let mut living = self.living.lock();
             let Some(Known { endpoint, task: Some(task) }) = living.endpoints.get_mut(identity)
@@ -187,7 +187,7 @@ impl Checks {
         true
     }
 
-    fn tell(&self, endpoint: &Endpoint, before: Health, now: Health, result: Result<(), Failure>) {
+    fn tell(&self, endpoint: &Endpoint, before: Health, now: Health, result: &Result<(), Failure>) {
         let (upstream, address) = (&*self.upstream, endpoint.address());
         let endpoint = &**endpoint.label();
         match result {
@@ -229,7 +229,7 @@ async fn again(
         let told = tokio::time::timeout(check.timeout.0, ask.ask()).await;
         let late = || Failure(format!("it did not answer within {}", check.timeout));
         let result = told.unwrap_or_else(|_| Err(late()));
-        let is_wanted = checks.upgrade().is_some_and(|c| c.note(&identity, number, result));
+        let is_wanted = checks.upgrade().is_some_and(|c| c.note(&identity, number, &result));
         if !is_wanted {
             return;
         }

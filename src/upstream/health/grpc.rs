@@ -177,7 +177,7 @@ fn answer(mut message: &[u8]) -> Option<u64> {
         match (tag >> 3, tag & 7) {
             (1, wire::VARINT) => status = read(&mut message)?,
             (0 | 1, _) => return None,
-            (_, wire::VARINT) => drop(read(&mut message)?),
+            (_, wire::VARINT) => _ = read(&mut message)?,
             (_, wire::EIGHT) => message = message.get(8..)?,
             (_, wire::FOUR) => message = message.get(4..)?,
             (_, wire::LENGTH) => {

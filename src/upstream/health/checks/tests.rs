@@ -111,7 +111,8 @@ impl Bench {
 }
 
 fn manner(health: Value) -> Option<Arc<Manner>> {
-    let config = json!({ "endpoints": ["http://127.0.0.1:1"], "health": health });
+    let mut config = json!({ "endpoints": ["http://127.0.0.1:1"] });
+    config["health"] = health;
     let config: Config = serde_json::from_value(config).unwrap();
     Manner::new(&config, &Security::default())
 }
