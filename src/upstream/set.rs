@@ -6,7 +6,7 @@ use super::balance::{
 use super::clock::Moment;
 use super::config::{self, Config, Member, Timeouts};
 use super::discover::{Discovered, Names};
-use super::endpoint::{Address, InFlight, States};
+use super::endpoint::{Address, Endpoint, InFlight, States};
 use super::fault::Outcome;
 use super::health::{Checks, Manner, Turn, Wanted};
 use super::metrics::{Handles, Metrics, OfUpstream};
