@@ -10,6 +10,7 @@ pub(super) const WORDS: Words<'static> = &[
     word::<value::ByteRate>(),
     word::<value::Duration>(),
     word::<value::FieldName>(),
+    word::<value::Method>(),
     word::<value::Regex>(),
     word::<value::Share>(),
     word::<value::Size>(),
@@ -20,7 +21,6 @@ pub(super) const WORDS: Words<'static> = &[
     word::<observe::access::Destination>(),
     word::<observe::access::Line>(),
     word::<route::HostPattern>(),
-    word::<route::Method>(),
     word::<route::PathPattern>(),
     word::<route::TextPattern>(),
     word::<server::Via>(),
@@ -28,6 +28,8 @@ pub(super) const WORDS: Words<'static> = &[
     word::<upstream::Host>(),
     word::<upstream::Sni>(),
     word::<upstream::Url>(),
+    word::<upstream::health::Path>(),
+    word::<upstream::health::StatusRange>(),
 ];
 
 type Check = fn(&str) -> Result<(), Problem>;

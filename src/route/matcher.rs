@@ -2,9 +2,9 @@
 
 use super::conditions::Conditions;
 use super::path::MAX_CAPTURES;
-use super::{HostPattern, Method, PathPattern, TextPattern};
+use super::{HostPattern, PathPattern, TextPattern};
 use crate::net::Cidr;
-use crate::value::{OneOrMany, Problem};
+use crate::value::{Method, OneOrMany, Problem};
 use http::HeaderName;
 use indexmap::IndexMap;
 

@@ -276,6 +276,11 @@ impl Compiler<'_> {
                 }
                 self.security(tls, certificates, &steps)
             });
+            if let Some(Err(fault)) = value.health.as_ref().map(upstream::health::Config::compile) {
+                let health = below(steps, "health");
+                let at = fault.at.iter().fold(health, |at, key| below(&at, key));
+                self.fail(&at, fault.problem);
+            }
             if let upstream::Balance::Hash(by) = &value.balance
                 && by.key.is_constant()
             {

@@ -133,6 +133,8 @@ impl Control {
         self.warm(compiled.snapshot.upstreams.values()).await;
         // The last that may fail.
         if let Err(problem) = blocking(move || files.put()).await {
+            // What runs says again who is checked.
+            self.runtime.load().upstreams.values().for_each(|upstream| upstream.check());
             return Outcome::rejected(&Diagnostic::unplaced(problem));
         }
         for warning in warnings {

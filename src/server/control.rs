@@ -29,7 +29,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-/// How long the first look-up of names may hold up what waits for it.
+/// How long the first look-up of names, and the first check of endpoints, may hold up what waits for
+/// them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often files are looked at. A change counts when a second look finds nothing new: who writes
@@ -168,6 +169,8 @@ impl Control {
             return None;
         };
         self.listeners.end(self.running.document.server.upgrade_drain.0).await;
+        // What is still under way needs no news, and the other process asks for itself.
+        self.runtime.load().upstreams.values().for_each(|upstream| upstream.end_checks());
         self.admin.close();
         // The lock and the socket for commands are another's; this process is asked elsewhere.
         self.state = None;
@@ -332,10 +335,15 @@ impl Control {
         self.readiness.tell(problems);
     }
 
-    /// Looks up what has a name. A name server that is silent delays, but does not prevent.
+    /// Looks up what has a name, and checks what is to be checked. A name server or an endpoint that
+    /// is silent delays, but does not prevent.
     pub(super) async fn warm(&self, upstreams: impl Iterator<Item = &Arc<Upstream>>) {
-        let follow = join_all(upstreams.map(|upstream| upstream.follow(&self.names)));
-        let _ = tokio::time::timeout(PATIENCE, follow).await;
+        let ready = join_all(upstreams.map(async |upstream| {
+            upstream.check();
+            upstream.follow(&self.names).await;
+            upstream.checked().await;
+        }));
+        let _ = tokio::time::timeout(PATIENCE, ready).await;
     }
 }
 

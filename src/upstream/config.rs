@@ -1,5 +1,6 @@
 //! `upstreams:` in the document.
 
+use super::health;
 use super::outlier;
 use super::proxy_protocol::ProxyProtocol;
 use super::retry;
@@ -50,6 +51,9 @@ pub struct Config {
     /// How long connections are kept for further requests.
     #[serde(default)]
     pub keep_alive: KeepAlive,
+    /// How endpoints are asked whether they are well, beside the requests; those that are not get
+    /// none while others do. Default: they are not asked.
+    pub health: Option<health::Config>,
     /// How TLS is spoken to the endpoints that are `https://`.
     pub tls: Option<Tls>,
 }

@@ -1,7 +1,7 @@
 //! What is counted of endpoints.
 
 use crate::exchange::Cause;
-use crate::observe::{Counter, CounterFamily, Registry};
+use crate::observe::{Counter, CounterFamily, Gauge, GaugeFamily, Registry};
 
 /// The metric families of all upstreams.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Metrics {
     ejections: CounterFamily<2>,
     retries: CounterFamily<1>,
     unaffordable: CounterFamily<1>,
+    checks: CounterFamily<3>,
+    healthy: GaugeFamily<2>,
 }
 
 impl Metrics {
@@ -54,6 +56,16 @@ impl Metrics {
                 "Requests that were not sent again because the budget was used up.",
                 &["upstream"],
             ),
+            checks: registry.counter(
+                "falconer_upstream_health_checks_total",
+                "Health checks of an endpoint, by their result.",
+                &["upstream", "endpoint", "result"],
+            ),
+            healthy: registry.gauge(
+                "falconer_upstream_endpoint_healthy",
+                "How many addresses of an endpoint its health checks find healthy.",
+                &["upstream", "endpoint"],
+            ),
         }
     }
 
@@ -79,6 +91,24 @@ impl Metrics {
                 .collect(),
         }
     }
+
+    /// The handles of an endpoint that is checked.
+    pub(super) fn checked(&self, upstream: &str, endpoint: &str) -> Checked {
+        let checks = |result| self.checks.handle(&[upstream, endpoint, result]);
+        Checked {
+            passed: checks("passed"),
+            failed: checks("failed"),
+            healthy: self.healthy.handle(&[upstream, endpoint]),
+        }
+    }
+}
+
+/// What is counted of an endpoint's health checks.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) passed: Counter,
+    pub(super) failed: Counter,
+    pub(super) healthy: Gauge,
 }
 
 /// The counters of one upstream.

@@ -8,6 +8,7 @@ mod connect;
 mod discover;
 mod endpoint;
 mod fault;
+pub mod health;
 mod metrics;
 mod outlier;
 mod peer;

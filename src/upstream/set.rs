@@ -6,8 +6,9 @@ use super::balance::{
 use super::clock::Moment;
 use super::config::{self, Config, Member, Timeouts};
 use super::discover::{Discovered, Names};
-use super::endpoint::{Address, InFlight, States};
+use super::endpoint::{Address, Endpoint, InFlight, States};
 use super::fault::Outcome;
+use super::health::{Checks, Manner, Turn, Wanted};
 use super::metrics::{Handles, Metrics, OfUpstream};
 use super::outlier::{Members, Outlier};
 use super::peer::{Follows, Template};
@@ -41,6 +42,10 @@ pub struct Upstream {
     /// The endpoints of the document, whatever addresses they have.
     mentioned: Vec<Arc<Mentioned>>,
     set: ArcSwap<Set>,
+    /// How its endpoints are checked, if they are.
+    manner: Option<Arc<Manner>>,
+    checks: Arc<Checks>,
+    turn: Turn,
     /// The tasks that follow changes of names, and that compare endpoints.
     followers: OnceLock<Vec<AbortHandle>>,
 }
@@ -93,6 +98,11 @@ impl Upstream {
         let now = Moment::of(Instant::now());
         let retry = config.retry.clone().map(|retry| Retry::new(retry, now));
         let outlier = config.outlier.clone().map(Outlier::new);
+        let manner = Manner::new(&config, &security);
+        let checks = match before {
+            Some(before) => before.checks.clone(),
+            None => Checks::new(name.clone(), metrics.clone()),
+        };
         let upstream = Self {
             counts: metrics.of_upstream(&name),
             name,
@@ -103,6 +113,9 @@ impl Upstream {
             outlier,
             mentioned,
             set,
+            manner,
+            turn: checks.turn(),
+            checks,
             followers,
         };
         upstream.rebuild(&[]);
@@ -116,6 +129,9 @@ impl Upstream {
 
     /// Ends the streams of endpoints that a newer one lacks in so long; all, if there is none.
     pub fn end_gone(&self, newer: Option<&Self>, longest: Duration) {
+        if newer.is_none() {
+            self.end_checks();
+        }
         for mentioned in &self.mentioned {
             if newer.is_none_or(|newer| newer.ending(&mentioned.label).is_none()) {
                 mentioned.ending.end(longest);
@@ -334,6 +350,43 @@ impl Upstream {
         }
     }
 
+    /// Has its endpoints checked as its document says, from now on and in the place of the one
+    /// before it; it is called inside a tokio runtime.
+    pub fn check(&self) {
+        self.checks.take(self.turn);
+        self.keep_checks();
+    }
+
+    /// Has none of its endpoints checked any more.
+    pub fn end_checks(&self) {
+        self.checks.end();
+    }
+
+    /// Waits until each of its endpoints that is checked was checked once.
+    pub async fn checked(&self) {
+        self.checks.settled().await;
+    }
+
+    fn keep_checks(&self) {
+        self.checks.keep(self.turn, self.manner.as_ref(), || {
+            let set = self.set.load();
+            let reached = set.candidates.iter().zip(&set.members);
+            reached.map(|(candidate, reached)| self.wanted(&candidate.endpoint, reached)).collect()
+        });
+    }
+
+    fn wanted(&self, endpoint: &Arc<Endpoint>, reached: &Reached) -> Wanted {
+        let ask = self.manner.as_ref().map(|manner| {
+            let (timeouts, now) = (self.config.timeouts, Instant::now());
+            let mut peer = reached.template.peer(endpoint, timeouts, Follows::Nothing, now);
+            if let Some(version) = self.config.proxy_protocol.version() {
+                proxy_protocol::announce(&mut peer, version, None);
+            }
+            manner.ask(peer, reached.authority.clone())
+        });
+        Wanted { endpoint: endpoint.clone(), ask }
+    }
+
     fn rebuild(&self, discovered: &[Option<Arc<Discovered>>]) {
         let mut set = Set::none();
         let members = self.config.endpoints.iter().zip(&self.mentioned);
@@ -366,6 +419,7 @@ impl Upstream {
             config::Balance::Hash(_) => Box::new(Hash::new(&set.candidates)),
         };
         self.set.store(Arc::new(set));
+        self.keep_checks();
     }
 }
 

@@ -73,7 +73,8 @@ async fn promtool_accepts_the_rules_and_every_alert_has_its_test() {
 #[tokio::test]
 async fn the_dashboard_shows_the_metrics_that_there_are_and_all_of_them() {
     let gone = origin().refusing().start().await;
-    let edge = edge("upstreams: {gone: {endpoints: [$gone]}}").with("gone", &gone).start().await;
+    let document = "upstreams: {gone: {endpoints: [$gone], health: {tcp: {}}}}";
+    let edge = edge(document).with("gone", &gone).start().await;
     edge.get("/").await;
     edge.metric_becomes("falconer_route_failures_total", 1.0).await;
     let metrics = edge.metrics().await;
@@ -174,8 +175,8 @@ impl Troubled {
               told: {address: '127.0.0.1:0', proxy_protocol: require}
             certificates: {own: {self_signed: [localhost]}, late: {chain: late.pem, key: late.key}}
             upstreams:
-              app: {endpoints: [$one, $two]}
-              gone: {endpoints: [$gone]}
+              app: {endpoints: [$one, $two], health: {path: /app/x, interval: 500ms}}
+              gone: {endpoints: [$gone], health: {tcp: {}}}
               sick:
                 endpoints: [$sick]
                 retry: {on: [500], budget: 0%, budget_floor: 2, attempts: 10, backoff: 1ms}

@@ -40,7 +40,7 @@ pub use h2::{Exchange, H2};
 pub use kestrel::{Kestrel, Way, kestrel};
 pub use load::{Load, app_for_load, is_chaos};
 pub use origin::{Builder as OriginBuilder, Origin, Received, Seen, origin};
-pub use peers::{Finished, node, python, start_node, tool};
+pub use peers::{Finished, node, python, start_node, start_python, tool};
 pub use port::Port;
 pub use process::{Output, Process, Signal, allow_descriptors};
 pub use prometheus::Prometheus;

@@ -49,6 +49,13 @@ pub fn start_node(script: &str, arguments: &[&str]) -> Process {
     Process::start(command)
 }
 
+/// Starts a script of `tests/peers` with Python, as [`python`] does, that goes on until it is dropped.
+pub fn start_python(script: &str, arguments: &[&str]) -> Process {
+    let mut command = Command::new(root().join("target/peers/venv/bin/python"));
+    command.arg(root().join("tests/peers").join(script)).args(arguments);
+    Process::start(command)
+}
+
 /// Runs a Python program with the packages of `tests/peers/requirements.txt`.
 pub async fn python(program: impl AsRef<Path>, arguments: &[&str]) -> Finished {
     let mut command = Command::new(root().join("target/peers/venv/bin/python"));

@@ -33,7 +33,7 @@ async fn every_address_of_a_name_is_used() {
 }
 
 /// Origins on both loopback addresses; none on a machine without IPv6.
-async fn on_one_port() -> Option<(Origin, Origin)> {
+pub(super) async fn on_one_port() -> Option<(Origin, Origin)> {
     TcpListener::bind("[::1]:0").ok()?;
     loop {
         // Below those that the system gives to others, who could take it before we do.

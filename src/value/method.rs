@@ -1,9 +1,9 @@
-//! `GET`, `POST`: the methods a route takes.
+//! `GET`, `POST`.
 
-use crate::value::{Problem, word};
+use super::{Problem, word};
 use std::str::FromStr;
 
-/// A request method as a route names it.
+/// A request method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method(pub http::Method);
 
