@@ -76,7 +76,7 @@ pub struct Check {
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Http(http::Check),
+    Http(Box<http::Check>),
     Tcp,
     Grpc(grpc::Check),
 }
@@ -106,8 +106,10 @@ impl Config {
 
     fn kind(&self) -> Result<Kind, Fault> {
         match (&self.path, &self.http, &self.tcp, &self.grpc) {
-            (Some(path), None, None, None) => Ok(Kind::Http(http::Config::of(path).compile()?)),
-            (None, Some(http), None, None) => Ok(Kind::Http(http.compile()?)),
+            (Some(path), None, None, None) => {
+                Ok(Kind::Http(http::Config::of(path).compile()?.into()))
+            }
+            (None, Some(http), None, None) => Ok(Kind::Http(http.compile()?.into())),
             (None, None, Some(tcp::Config {}), None) => Ok(Kind::Tcp),
             (None, None, None, Some(grpc)) => Ok(Kind::Grpc(grpc.compile()?)),
             (None, None, None, None) => {

@@ -25,11 +25,11 @@ pub(super) fn request(
 ) -> Result<Request<()>, Failure> {
     let scheme = if peer.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
     let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(path.clone());
-    let uri = uri.build().map_err(unsent)?;
-    Request::builder().method(method).uri(uri).body(()).map_err(unsent)
+    let uri = uri.build().map_err(|error| unsent(&error))?;
+    Request::builder().method(method).uri(uri).body(()).map_err(|error| unsent(&error))
 }
 
-fn unsent(error: http::Error) -> Failure {
+fn unsent(error: &http::Error) -> Failure {
     Failure(format!("it cannot be asked: {error}"))
 }
 
