@@ -2,6 +2,7 @@
 
 mod balance;
 mod connections;
+mod discovery;
 mod health;
 mod keep_alive;
 mod names;
