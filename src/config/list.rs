@@ -64,10 +64,23 @@ mod tests {
     #[test]
     fn mistakes_are_told_at_their_places() {
         for (text, expected) in [
-            ("", ""),
-            ("endpoints: [http://a]", ""),
-            ("- a:80\n- { url: http://b, wight: 2 }\n- 5\n", ""),
-            ("- http://a\n- {", ""),
+            (
+                "",
+                "list.yaml:1:1: the document takes a list, not nothing; \
+                 write its items below it, each after `- `, or remove it",
+            ),
+            (
+                "endpoints: [http://a]",
+                "list.yaml:1:1: the document takes a list, not a map; \
+                 write its items below it, each after `- `",
+            ),
+            (
+                "- a:80\n- { url: http://b, wight: 2 }\n",
+                "list.yaml:1:3: `a:80` is not an endpoint's URL; \
+                 write the scheme, such as `http://a:80`\n\
+                 list.yaml:2:20: unknown key `wight`; did you mean `weight`?",
+            ),
+            ("- http://a\n- {", "list.yaml:2:3: this bracket is never closed; close it"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }

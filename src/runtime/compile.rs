@@ -272,7 +272,10 @@ impl Compiler<'_> {
                 let steps = below(steps, "tls");
                 if !value.speaks_tls() {
                     let what = "`tls` has no effect: no endpoint is reached by `https://`";
-                    let remedy = "write `https://` where TLS is spoken, or remove it";
+                    let remedy = match value.discover {
+                        Some(_) => "write `tls: true` under `discover`, or remove it",
+                        None => "write `https://` where TLS is spoken, or remove it",
+                    };
                     self.fail(&steps, Problem::new(what, remedy));
                 }
                 self.security(tls, certificates, &steps)
