@@ -26,6 +26,8 @@ pub(super) const WORDS: Words<'static> = &[
     word::<server::Via>(),
     word::<upstream::Fault>(),
     word::<upstream::Host>(),
+    word::<upstream::Name>(),
+    word::<upstream::Resolver>(),
     word::<upstream::Sni>(),
     word::<upstream::Url>(),
     word::<upstream::health::Path>(),

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::retain::Retained;
 use super::snapshot::Snapshot;
-use crate::config::{Document, Placed, Step, nearest};
+use crate::config::{self, Document, Placed, Step, nearest};
 use crate::exchange::{Entrance, Limits};
 use crate::expr::Variable;
 use crate::filter::{Chain, Filter};
@@ -267,11 +267,15 @@ impl Compiler<'_> {
         let mut upstreams = IndexMap::new();
         let document = self.document;
         for (name, Placed { value, steps }) in &document.upstreams {
+            self.endpoints(name, value, steps);
             let security = value.tls.as_ref().and_then(|tls| {
                 let steps = below(steps, "tls");
                 if !value.speaks_tls() {
                     let what = "`tls` has no effect: no endpoint is reached by `https://`";
-                    let remedy = "write `https://` where TLS is spoken, or remove it";
+                    let remedy = match value.discover {
+                        Some(_) => "write `tls: true` under `discover`, or remove it",
+                        None => "write `https://` where TLS is spoken, or remove it",
+                    };
                     self.fail(&steps, Problem::new(what, remedy));
                 }
                 self.security(tls, certificates, &steps)
@@ -305,6 +309,22 @@ impl Compiler<'_> {
             upstreams.insert(name.clone(), upstream);
         }
         upstreams
+    }
+
+    /// An upstream must say where its endpoints are. What a file says of them is beside the
+    /// document, and may come later.
+    fn endpoints(&mut self, name: &str, config: &upstream::Config, steps: &[Step]) {
+        if config.endpoints.is_empty() && config.discover.is_none() {
+            let what = format!("the upstream `{name}` has no endpoints");
+            let remedy = "add `endpoints:` with a list, or `discover:`";
+            self.fail(steps, Problem::new(what, remedy));
+        }
+        let Some(upstream::Discover::File(file)) = &config.discover else { return };
+        let at = below(&below(&below(steps, "discover"), "file"), "path");
+        for problem in config::endpoints(&file.path).err().into_iter().flatten() {
+            let position = problem.position.unwrap_or_else(|| self.document.position(&at));
+            self.diagnostics.push(Diagnostic::warning(position, problem.problem));
+        }
     }
 
     /// How TLS is spoken to endpoints; `None` if something it needs cannot be loaded.

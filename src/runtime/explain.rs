@@ -238,6 +238,8 @@ impl Explainer<'_> {
         let count = placed.value.endpoints.len();
         let endpoint =
             |item: usize| self.document.shown(&[&endpoints, &[item.into()][..]].concat());
+        let discover = self.shown(steps, "discover");
+        let discovered = discover.map(|how| format!("discover: {how}"));
         let mut options: IndexMap<_, _> = DEFAULTS
             .into_iter()
             .map(|(key, default)| (key, self.shown(steps, key).unwrap_or(default.to_owned())))
@@ -249,7 +251,7 @@ impl Explainer<'_> {
         let own = self.document.routes.get(place).map(|route| route.value.timeouts);
         Some(Upstream {
             name: upstream.name.to_string(),
-            endpoints: (0..count).filter_map(endpoint).collect(),
+            endpoints: (0..count).filter_map(endpoint).chain(discovered).collect(),
             options,
             timeouts: timeouts(route, own.unwrap_or_default()),
         })

@@ -15,7 +15,7 @@ use crate::listener::{Bound, Drain};
 use crate::runtime::{
     Asked, By, Fate, Handle, Outcome, Requested, Retained, Running, Status, renew,
 };
-use crate::upstream::{Names, Upstream, UpstreamStatus};
+use crate::upstream::{Discovery, Upstream, UpstreamStatus};
 use crate::value::Diagnostic;
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -48,7 +48,7 @@ pub(super) struct Control {
     pub(super) is_beside: bool,
     pub(super) retained: Arc<Retained>,
     pub(super) runtime: Arc<Handle>,
-    pub(super) names: Names,
+    pub(super) discovery: Arc<Discovery>,
     pub(super) listeners: Listeners,
     pub(super) admin: AdminDoors,
     pub(super) state: Option<State>,
@@ -335,12 +335,12 @@ impl Control {
         self.readiness.tell(problems);
     }
 
-    /// Looks up what has a name, and checks what is to be checked. A name server or an endpoint that
+    /// Discovers endpoints, and checks what is to be checked. A name server or an endpoint that
     /// is silent delays, but does not prevent.
     pub(super) async fn warm(&self, upstreams: impl Iterator<Item = &Arc<Upstream>>) {
         let ready = join_all(upstreams.map(async |upstream| {
             upstream.check();
-            upstream.follow(&self.names).await;
+            upstream.follow(&self.discovery).await;
             upstream.checked().await;
         }));
         let _ = tokio::time::timeout(PATIENCE, ready).await;
@@ -377,7 +377,7 @@ impl ServiceWithDependents for Control {
         self.settle().await;
         let own = self.end(successor).await;
         self.closed.send_replace(true);
-        // The names are followed by tasks of this service's runtime, so it runs to the end.
+        // Endpoints are discovered by tasks of this service's runtime, so it runs to the end.
         tokio::select! {
             () = self.tell_all() => {}
             _ = shutdown.wait_for(|stop| *stop) => {}

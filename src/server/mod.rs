@@ -27,7 +27,7 @@ use crate::observe::{Registry, process};
 use crate::proxy::Proxy;
 use crate::runtime::{Commands, Compiled, Handle, Retained, Running};
 use crate::tls;
-use crate::upstream::{Dns, Names};
+use crate::upstream::{Discovery, Dns};
 use crate::value::{Diagnostic, Problem};
 use admin::AdminDoors;
 use bind::{Place, Spare};
@@ -184,6 +184,8 @@ fn serve(start: Start, prepared: Prepared) {
     let (keeper, opener) = Manager::new(ADMIN, 1);
     let admin = AdminDoors::open(opener, [app.clone(), app.commanding()], admin, &shared);
     let kept = state_dir.clone().filter(|_| state.is_some());
+    let dns = Arc::new(Dns::default());
+    let discovery = Discovery::new(dns, config::endpoints, document.server.drain.0);
     let control = Control {
         library: Arc::new(Library::new(reader, document.source().main().0, kept)),
         is_beside: false,
@@ -194,7 +196,7 @@ fn serve(start: Start, prepared: Prepared) {
         running: Arc::new(Running { document: Arc::new(document), certificates }),
         retained: Arc::new(retained),
         runtime,
-        names: Names::new(Arc::new(Dns::default())),
+        discovery,
         listeners,
         admin,
         state,

@@ -1,5 +1,6 @@
 //! `upstreams:` in the document.
 
+use super::discover;
 use super::health;
 use super::outlier;
 use super::proxy_protocol::ProxyProtocol;
@@ -20,8 +21,11 @@ use std::str::FromStr;
 pub struct Config {
     /// Where it can be reached: URLs such as `http://127.0.0.1:5001`, `https://shop.internal`,
     /// `unix:/run/shop.sock`, each with a weight if it needs one.
+    #[serde(default)]
     #[schemars(length(min = 1))]
     pub endpoints: Vec<Member>,
+    /// How endpoints are learned while the edge runs, in the place of `endpoints` or besides.
+    pub discover: Option<discover::Config>,
     /// The version of HTTP to speak. Default: `h1`.
     #[serde(default)]
     pub protocol: Protocol,
@@ -59,9 +63,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether TLS is spoken to some endpoint.
+    /// Whether TLS is spoken to some endpoint, or may be.
     pub fn speaks_tls(&self) -> bool {
         self.endpoints.iter().any(|member| member.url.is_tls())
+            || self.discover.as_ref().is_some_and(discover::Config::may_speak_tls)
     }
 }
 
@@ -74,6 +79,12 @@ pub struct Member {
     pub weight: u32,
     /// It is used only when no endpoint of a lower number is left.
     pub priority: u32,
+}
+
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.url.fmt(f)
+    }
 }
 
 /// An endpoint with its share of the traffic.

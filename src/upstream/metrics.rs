@@ -15,6 +15,8 @@ pub struct Metrics {
     unaffordable: CounterFamily<1>,
     checks: CounterFamily<3>,
     healthy: GaugeFamily<2>,
+    endpoints: GaugeFamily<1>,
+    discoveries: CounterFamily<2>,
 }
 
 impl Metrics {
@@ -66,6 +68,16 @@ impl Metrics {
                 "How many addresses of an endpoint its health checks find healthy.",
                 &["upstream", "endpoint"],
             ),
+            endpoints: registry.gauge(
+                "falconer_upstream_endpoints",
+                "Addresses that an upstream has now.",
+                &["upstream"],
+            ),
+            discoveries: registry.counter(
+                "falconer_upstream_discoveries_total",
+                "Look-ups of names and services and readings of files, by what came of them.",
+                &["upstream", "result"],
+            ),
         }
     }
 
@@ -74,7 +86,14 @@ impl Metrics {
         OfUpstream {
             retries: self.retries.handle(&[upstream]),
             unaffordable: self.unaffordable.handle(&[upstream]),
+            endpoints: self.endpoints.handle(&[upstream]),
         }
+    }
+
+    /// What is counted of what an upstream learns.
+    pub(super) fn discoveries(&self, upstream: &str) -> Discoveries {
+        let of = |result| self.discoveries.handle(&[upstream, result]);
+        Discoveries { changed: of("changed"), unchanged: of("unchanged"), failed: of("failed") }
     }
 
     /// The handles of one endpoint.
@@ -111,11 +130,24 @@ pub(super) struct Checked {
     pub(super) healthy: Gauge,
 }
 
-/// The counters of one upstream.
+/// What is counted of one upstream.
 #[derive(Debug)]
 pub(super) struct OfUpstream {
     pub(super) retries: Counter,
     pub(super) unaffordable: Counter,
+    /// How many addresses it has.
+    pub(super) endpoints: Gauge,
+}
+
+/// Look-ups and readings of one upstream, by what came of them.
+#[derive(Debug)]
+pub(super) struct Discoveries {
+    /// Something else was found than before.
+    pub(super) changed: Counter,
+    /// The same was found.
+    pub(super) unchanged: Counter,
+    /// Nothing was found; what was found before holds.
+    pub(super) failed: Counter,
 }
 
 /// The counters of one endpoint.

@@ -9,6 +9,7 @@ mod discover;
 mod endpoint;
 mod fault;
 pub mod health;
+mod mentioned;
 mod metrics;
 mod outlier;
 mod peer;
@@ -25,8 +26,11 @@ mod url;
 
 pub use balance::Tried;
 pub use breaker::Circuit;
-pub use config::{Balance, Config, Host, Panic, Protocol, TimeoutOverrides, Timeouts, Tls};
-pub use discover::{Answer, Dns, Failure, Lookup, Names};
+pub use config::{Balance, Config, Host, Member, Panic, Protocol, TimeoutOverrides, Timeouts, Tls};
+pub use discover::{
+    Answer, Asked, Config as Discover, Discovery, Dns, Failure, Lookup, Name, ReadList, Resolver,
+    Service,
+};
 pub use endpoint::{Address, Endpoint, InFlight, States};
 pub use fault::{Fault, Outcome};
 pub use metrics::Metrics;

@@ -1,7 +1,7 @@
 //! The endpoint that an attempt goes to.
 
 use super::endpoint::{Endpoint, InFlight};
-use super::set::Mentioned;
+use super::mentioned::Mentioned;
 use crate::exchange::{Cause, Ending};
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;

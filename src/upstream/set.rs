@@ -4,12 +4,13 @@ use super::balance::{
     Balance, Candidate, Eligible, First, Hash, LeastRequest, Random, RoundRobin, Tried,
 };
 use super::clock::Moment;
-use super::config::{self, Config, Member, Timeouts};
-use super::discover::{Discovered, Names};
-use super::endpoint::{Address, Endpoint, InFlight, States};
+use super::config::{self, Config, Timeouts};
+use super::discover::{Discovery, Located, Sources, fixed};
+use super::endpoint::{Endpoint, InFlight, States};
 use super::fault::Outcome;
 use super::health::{Checks, Manner, Turn, Wanted};
-use super::metrics::{Handles, Metrics, OfUpstream};
+use super::mentioned::{Mentioned, Mentions};
+use super::metrics::{Metrics, OfUpstream};
 use super::outlier::{Members, Outlier};
 use super::peer::{Follows, Template};
 use super::picked::Picked;
@@ -17,16 +18,16 @@ use super::proxy_protocol;
 use super::retry::Retry;
 use super::status::{EndpointStatus, State, UpstreamStatus};
 use super::tls::Security;
-use super::url::{Host, Url};
-use crate::exchange::{Client, Connection, Ending};
+use super::url::Url;
+use crate::exchange::{Client, Connection};
 use crate::expr;
 use crate::value::Switch;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// A named group of equivalent endpoints, compiled.
@@ -39,23 +40,15 @@ pub struct Upstream {
     retry: Option<Retry>,
     outlier: Option<Outlier>,
     counts: OfUpstream,
-    /// The endpoints of the document, whatever addresses they have.
-    mentioned: Vec<Arc<Mentioned>>,
+    metrics: Metrics,
+    mentions: Mentions,
     set: ArcSwap<Set>,
     /// How its endpoints are checked, if they are.
     manner: Option<Arc<Manner>>,
     checks: Arc<Checks>,
     turn: Turn,
-    /// The tasks that follow changes of names, and that compare endpoints.
+    /// The tasks that learn of its endpoints, and that compare them.
     followers: OnceLock<Vec<AbortHandle>>,
-}
-
-/// An endpoint as the document names it.
-pub(super) struct Mentioned {
-    pub(super) label: Arc<str>,
-    pub(super) metrics: Handles,
-    /// Until when its streams go on; the same as long as the upstream has it.
-    pub(super) ending: Arc<Ending>,
 }
 
 /// The endpoints of an upstream at one moment.
@@ -86,15 +79,6 @@ impl Upstream {
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Arc<Self> {
-        let set = ArcSwap::from_pointee(Set::none());
-        let mention = |member: &Member| {
-            let label: Arc<str> = member.url.to_string().into();
-            let ending = before.and_then(|before| before.ending(&label)).cloned();
-            let metrics = metrics.of(&name, &label);
-            Arc::new(Mentioned { label, metrics, ending: ending.unwrap_or_default() })
-        };
-        let mentioned = config.endpoints.iter().map(mention).collect();
-        let followers = OnceLock::new();
         let now = Moment::of(Instant::now());
         let retry = config.retry.clone().map(|retry| Retry::new(retry, now));
         let outlier = config.outlier.clone().map(Outlier::new);
@@ -103,6 +87,7 @@ impl Upstream {
             Some(before) => before.checks.clone(),
             None => Checks::new(name.clone(), metrics.clone()),
         };
+        let mentions = Mentions::going_on_with(before.map(|b| &b.mentions), &name, metrics);
         let upstream = Self {
             counts: metrics.of_upstream(&name),
             name,
@@ -111,14 +96,16 @@ impl Upstream {
             states,
             retry,
             outlier,
-            mentioned,
-            set,
             manner,
             turn: checks.turn(),
             checks,
-            followers,
+            mentions,
+            metrics: metrics.clone(),
+            set: ArcSwap::from_pointee(Set::none()),
+            followers: OnceLock::new(),
         };
-        upstream.rebuild(&[]);
+        let is_whole = upstream.config.discover.is_none();
+        upstream.rebuild(&fixed(&upstream.config), is_whole, None);
         Arc::new(upstream)
     }
 
@@ -127,21 +114,26 @@ impl Upstream {
         self.config == *config && self.security.is(security)
     }
 
-    /// Ends the streams of endpoints that a newer one lacks in so long; all, if there is none.
+    /// Ends the streams of endpoints that a newer one lacks in so long; all, if there is none. It
+    /// follows nothing any more.
     pub fn end_gone(&self, newer: Option<&Self>, longest: Duration) {
+        if newer.is_some_and(|newer| std::ptr::eq(newer, self)) {
+            return;
+        }
         if newer.is_none() {
             self.end_checks();
         }
-        for mentioned in &self.mentioned {
-            if newer.is_none_or(|newer| newer.ending(&mentioned.label).is_none()) {
-                mentioned.ending.end(longest);
-            }
+        self.mentions.end_gone(newer.map(|newer| &newer.mentions), longest);
+        self.followers.get().into_iter().flatten().for_each(AbortHandle::abort);
+        if let Some(newer) = newer {
+            newer.show();
         }
     }
 
-    fn ending(&self, label: &str) -> Option<&Arc<Ending>> {
-        let mentioned = self.mentioned.iter().find(|mentioned| *mentioned.label == *label);
-        mentioned.map(|mentioned| &mentioned.ending)
+    /// Shows how many addresses it has.
+    fn show(&self) {
+        let count = self.set.load().candidates.len();
+        self.counts.endpoints.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// How long it waits, and for what.
@@ -306,22 +298,20 @@ impl Upstream {
         }
     }
 
-    /// Learns the addresses of names and follows their changes as long as the upstream lives.
+    /// Discovers its endpoints, and goes on with that as long as it lives.
     ///
-    /// It returns when every name was looked up once, and is called inside a tokio runtime; once it
-    /// was called, a further call does nothing.
-    pub async fn follow(self: &Arc<Self>, names: &Names) {
+    /// It returns when everything was looked for once, and is called inside a tokio runtime; once
+    /// it was called, a further call does nothing.
+    pub async fn follow(self: &Arc<Self>, discovery: &Arc<Discovery>) {
         if self.followers.get().is_some() {
             return;
         }
-        let name = |member: &Member| match &member.url {
-            Url::Tcp { host: Host::Name(name), .. } => Some(names.discover(name)),
-            _ => None,
-        };
-        let discovered: Vec<_> = self.config.endpoints.iter().map(name).collect();
-        let tasks = discovered.iter().flatten().map(|name| {
-            let changes = name.changes();
-            tokio::spawn(follow(Arc::downgrade(self), discovered.clone(), changes)).abort_handle()
+        self.show();
+        let sources = Sources::of(&self.config, discovery, || self.metrics.discoveries(&self.name));
+        let settled = watch::Sender::new(sources.is_none());
+        let mut is_settled = settled.subscribe();
+        let follows = sources.map(|sources| {
+            tokio::spawn(follow(Arc::downgrade(self), sources, settled)).abort_handle()
         });
         let compares = self
             .outlier
@@ -329,13 +319,9 @@ impl Upstream {
             .and_then(Outlier::compares_every)
             .map(|every| tokio::spawn(compare(Arc::downgrade(self), every)).abort_handle());
         // Nobody else was faster: documents follow each other.
-        let _ = self.followers.set(tasks.chain(compares).collect());
-        // What is known already serves while the rest is looked up.
-        self.rebuild(&discovered);
-        for name in discovered.iter().flatten() {
-            name.settled().await;
-        }
-        self.rebuild(&discovered);
+        let _ = self.followers.set(follows.into_iter().chain(compares).collect());
+        // It fails only if the task was ended, and then nobody waits for its endpoints.
+        let _ = is_settled.wait_for(|is_settled| *is_settled).await;
     }
 
     /// Takes out whoever is far slower than the others.
@@ -387,13 +373,15 @@ impl Upstream {
         Wanted { endpoint: endpoint.clone(), ask }
     }
 
-    fn rebuild(&self, discovered: &[Option<Arc<Discovered>>]) {
+    /// Goes on with these endpoints. If they are all there are, those that it had besides are gone,
+    /// and their streams end in so long, if that is said.
+    fn rebuild(&self, located: &[Located], is_whole: bool, end: Option<Duration>) {
         let mut set = Set::none();
-        let members = self.config.endpoints.iter().zip(&self.mentioned);
-        for (place, (member, mentioned)) in members.enumerate() {
-            let discovered = discovered.get(place).and_then(Option::as_ref);
-            for address in addresses(&member.url, discovered) {
-                let template = Template::new(&member.url, &address, &self.config, &self.security);
+        let mut mentions = Vec::new();
+        for Located { member, addresses } in located {
+            let mentioned = self.mentions.of(&member.url);
+            for address in addresses {
+                let template = Template::new(&member.url, address, &self.config, &self.security);
                 let Some(template) = template else { continue };
                 set.members.push(Reached {
                     template,
@@ -401,11 +389,12 @@ impl Upstream {
                     mentioned: mentioned.clone(),
                 });
                 set.candidates.push(Candidate {
-                    endpoint: self.states.endpoint(&self.name, &mentioned.label, &address),
+                    endpoint: self.states.endpoint(&self.name, &mentioned.label, address),
                     weight: member.weight,
                     priority: member.priority,
                 });
             }
+            mentions.push(mentioned);
         }
         if self.outlier.is_none() {
             // Nobody would let them back in.
@@ -420,6 +409,9 @@ impl Upstream {
         };
         self.set.store(Arc::new(set));
         self.keep_checks();
+        if is_whole {
+            self.mentions.keep(&mentions, end);
+        }
     }
 }
 
@@ -441,14 +433,26 @@ impl Set {
     }
 }
 
-async fn follow(
-    upstream: Weak<Upstream>,
-    discovered: Vec<Option<Arc<Discovered>>>,
-    mut changes: tokio::sync::watch::Receiver<u64>,
-) {
-    while changes.changed().await.is_ok() {
-        let Some(upstream) = upstream.upgrade() else { return };
-        upstream.rebuild(&discovered);
+/// Has an upstream go on with what its sources tell.
+async fn follow(upstream: Weak<Upstream>, mut sources: Sources, settled: watch::Sender<bool>) {
+    let (mut is_first, mut is_news) = (true, true);
+    loop {
+        let is_settled = sources.is_settled();
+        // At first, what is known serves while the rest is looked up. After that, what is new
+        // waits for its addresses, and what was there before serves meanwhile.
+        if is_news && (is_first || is_settled) {
+            let Some(upstream) = upstream.upgrade() else { return };
+            // What is gone at first is told by the reload that brought the upstream.
+            let end = (!is_first).then(|| sources.drain());
+            upstream.rebuild(&sources.located(), sources.is_whole(), end);
+            upstream.show();
+            is_news = false;
+        }
+        if is_first && is_settled {
+            is_first = false;
+            settled.send_replace(true);
+        }
+        is_news |= sources.changed().await;
     }
 }
 
@@ -458,22 +462,6 @@ async fn compare(upstream: Weak<Upstream>, every: Duration) {
         tokio::time::sleep(every).await;
         let Some(upstream) = upstream.upgrade() else { return };
         upstream.compare();
-    }
-}
-
-fn addresses(url: &Url, discovered: Option<&Arc<Discovered>>) -> Vec<Address> {
-    match url {
-        Url::Unix(path) => vec![Address::Unix(path.as_path().into())],
-        Url::Tcp { host: Host::Ip(ip), port, .. } => {
-            vec![Address::Tcp(SocketAddr::new(*ip, *port))]
-        }
-        Url::Tcp { host: Host::Name(_), port, .. } => match discovered {
-            Some(known) => {
-                let of = |ip: &std::net::IpAddr| Address::Tcp(SocketAddr::new(*ip, *port));
-                known.addresses().iter().map(of).collect()
-            }
-            None => Vec::new(),
-        },
     }
 }
 

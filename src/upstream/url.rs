@@ -183,7 +183,8 @@ fn read_port(text: &str) -> Result<u16, String> {
     }
 }
 
-fn read_host(text: &str) -> Result<Host, String> {
+/// Reads a host; an error is the remedy.
+pub(super) fn read_host(text: &str) -> Result<Host, String> {
     if let Ok(ip) = text.parse() {
         return Ok(Host::Ip(IpAddr::V4(ip)));
     }

@@ -3,6 +3,7 @@
 mod bad_days;
 mod balance;
 mod connections;
+mod discovery;
 mod health;
 mod keep_alive;
 mod names;

@@ -11,7 +11,7 @@ mod stand_in;
 
 pub use asked::Asked;
 
-use crate::config::Document;
+use crate::config::{self, Document};
 use crate::exchange::Cause;
 use crate::listener::{Drain, Listener, Shared};
 use crate::observe::access::{Kept, Sender};
@@ -19,7 +19,7 @@ use crate::proxy::{Proxy, Sight, Witness};
 use crate::runtime::explain::{Explainer, Explanation, Reply, Seen};
 use crate::runtime::{Compiled, Handle, Retained};
 use crate::tls;
-use crate::upstream::{Answer as Addresses, Failure, Lookup, Names};
+use crate::upstream::{Answer as Found, Asked as Name, Discovery, Failure, Lookup, Service};
 use crate::value::{Diagnostic, Problem};
 use async_trait::async_trait;
 use caller::{Answer, Silence};
@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use stand_in::StandIn;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -80,9 +80,9 @@ async fn rehearse(
     retained: &Retained,
     asked: &Asked,
 ) -> Result<Rehearsed, Unexplained> {
-    let names = Names::new(Arc::new(Unasked));
+    let discovery = Discovery::new(Arc::new(Unasked), config::endpoints, Duration::ZERO);
     for upstream in handle.load().upstreams.values() {
-        upstream.follow(&names).await;
+        upstream.follow(&discovery).await;
     }
     let (heads, mut sent) = unbounded_channel();
     let stand_in = StandIn::new(heads).map_err(|problem| failed(problem.what))?;
@@ -212,13 +212,20 @@ impl Witness for Account {
     }
 }
 
-/// Knows an address of every name, which nobody has and nobody is asked for.
+/// Knows an address of every name and a target of every service, which nobody has and nobody is
+/// asked for.
 struct Unasked;
 
 #[async_trait]
 impl Lookup for Unasked {
-    async fn lookup(&self, _name: &str) -> Result<Addresses, Failure> {
+    async fn addresses(&self, _: &Name) -> Result<Found<IpAddr>, Failure> {
         let nobody = Ipv4Addr::new(192, 0, 2, 1).into();
-        Ok(Addresses { addresses: vec![nobody], ttl: None })
+        Ok(Found { found: vec![nobody], ttl: None })
+    }
+
+    async fn services(&self, asked: &Name) -> Result<Found<Service>, Failure> {
+        let target = Some(asked.name.clone());
+        let service = Service { priority: 0, weight: 1, port: 80, target };
+        Ok(Found { found: vec![service], ttl: None })
     }
 }

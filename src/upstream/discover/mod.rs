@@ -1,191 +1,163 @@
-//! Names of endpoints and the addresses they stand for, looked up beside the requests.
+//! How upstreams learn their endpoints: names, services and files, asked beside the requests.
 
+mod config;
 mod dns;
+mod file;
+mod found;
+mod sources;
 
+pub use config::{Config, Name, Resolver};
 pub use dns::Dns;
+pub(super) use sources::{Located, Sources, fixed};
 
-use arc_swap::{ArcSwap, Guard};
+use super::config::Member;
+use crate::value::Diagnostic;
 use async_trait::async_trait;
+use found::{Find, Found, Tally, keep_fresh};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
-/// Asks once what addresses a name stands for.
+/// Asks once.
 #[async_trait]
 pub trait Lookup: Send + Sync + 'static {
-    /// All its addresses, IPv4 and IPv6.
-    async fn lookup(&self, name: &str) -> Result<Answer, Failure>;
+    /// All addresses of a name, IPv4 and IPv6.
+    async fn addresses(&self, asked: &Asked) -> Result<Answer<IpAddr>, Failure>;
+
+    /// All targets of a service.
+    async fn services(&self, asked: &Asked) -> Result<Answer<Service>, Failure>;
 }
 
-/// The addresses of a name.
+/// What is asked for, and who is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The name of hosts or of a service.
+    pub name: Box<str>,
+    /// The name servers, each asked if those before it give no answer; none are the system's.
+    pub resolvers: Arc<[SocketAddr]>,
+}
+
+/// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer<T> {
     /// In any order; none is a failure.
-    pub addresses: Vec<IpAddr>,
-    /// How long they hold, if that was told.
+    pub found: Vec<T>,
+    /// How long it holds, if that was told.
     pub ttl: Option<Duration>,
 }
 
-/// Why a name could not be looked up.
+/// A target of a service (SRV, RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Service {
+    /// The lowest goes first.
+    pub priority: u16,
+    /// Its share among those of its priority.
+    pub weight: u16,
+    /// Its port.
+    pub port: u16,
+    /// Its name, without a dot at its end; `None` says that the service is not to be had.
+    pub target: Option<Box<str>>,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { priority, weight, port, target } = self;
+        write!(f, "{priority} {weight} {port} {}", target.as_deref().unwrap_or("."))
+    }
+}
+
+/// Why nothing could be found.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(pub String);
 
-/// The names in use; each is looked up by one task however often it is mentioned.
-pub struct Names {
+/// Reads the endpoints that stand in a file.
+pub type ReadList = fn(&Path) -> Result<Vec<Member>, Vec<Diagnostic>>;
+
+/// The names, services and files in use; each is followed by one task however often it is mentioned.
+pub struct Discovery {
     lookup: Arc<dyn Lookup>,
-    living: Mutex<HashMap<Arc<str>, Weak<Discovered>>>,
+    read: ReadList,
+    drain: Duration,
+    addresses: Living<Asked, IpAddr>,
+    services: Living<Asked, Service>,
+    files: Living<PathBuf, Member>,
 }
 
-impl Names {
-    /// No name yet; all will be asked of `lookup`.
-    pub fn new(lookup: Arc<dyn Lookup>) -> Self {
-        Self { lookup, living: Mutex::default() }
+/// What is followed as long as somebody wants to know, so that a reload keeps what the document
+/// before it learned.
+type Living<K, T> = Mutex<HashMap<K, Weak<Found<T>>>>;
+
+impl Discovery {
+    /// Nothing yet; `lookup` will be asked, and `read` will read files. Streams of endpoints that
+    /// are no longer found end after `drain`.
+    pub fn new(lookup: Arc<dyn Lookup>, read: ReadList, drain: Duration) -> Arc<Self> {
+        let (addresses, services, files) = Default::default();
+        Arc::new(Self { lookup, read, drain, addresses, services, files })
     }
 
-    /// The living addresses of a name, so that a reload keeps what the document before it learned.
-    ///
-    /// It is called inside a tokio runtime, on which the look-ups then run.
-    pub fn discover(&self, name: &str) -> Arc<Discovered> {
-        let mut living = self.living.lock();
-        if let Some(discovered) = living.get(name).and_then(Weak::upgrade) {
-            return discovered;
-        }
-        living.retain(|_, discovered| discovered.strong_count() > 0);
-        let discovered = Discovered::start(name.into(), Arc::clone(&self.lookup));
-        living.insert(Arc::clone(&discovered.known.name), Arc::downgrade(&discovered));
-        discovered
-    }
-}
-
-/// The addresses of one name, kept fresh until this is dropped.
-pub struct Discovered {
-    known: Arc<Known>,
-    /// `None` if the name is an address, which never changes.
-    refresh: Option<AbortHandle>,
-}
-
-impl Discovered {
-    /// Looks a name up at once and then again by its TTL; it is called inside a tokio runtime.
-    pub fn start(name: Arc<str>, lookup: Arc<dyn Lookup>) -> Arc<Self> {
-        let literal: Option<IpAddr> = name.parse().ok();
-        let known = Arc::new(Known {
-            name,
-            addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
-            generation: watch::Sender::new(0),
-            is_settled: watch::Sender::new(literal.is_some()),
-        });
-        let refresh = literal.is_none().then(|| {
-            let known = Arc::clone(&known);
-            tokio::spawn(async move { keep_fresh(&known, &*lookup).await }).abort_handle()
-        });
-        Arc::new(Self { known, refresh })
+    fn addresses(&self, asked: &Asked) -> Watched<IpAddr> {
+        watch(&self.addresses, asked, || {
+            let (lookup, wanted) = (self.lookup.clone(), asked.clone());
+            let ask = move || {
+                let (lookup, wanted) = (lookup.clone(), wanted.clone());
+                async move { lookup.addresses(&wanted).await }
+            };
+            Found::start(&asked.name, |known| keep_fresh(known, ask))
+        })
     }
 
-    /// The name as the document writes it.
-    pub fn name(&self) -> &str {
-        &self.known.name
+    fn services(&self, asked: &Asked) -> Watched<Service> {
+        watch(&self.services, asked, || {
+            let (lookup, wanted) = (self.lookup.clone(), asked.clone());
+            let ask = move || {
+                let (lookup, wanted) = (lookup.clone(), wanted.clone());
+                async move { lookup.services(&wanted).await }
+            };
+            Found::start(&asked.name, |known| keep_fresh(known, ask))
+        })
     }
 
-    /// The last good answer, sorted; it is empty as long as there was none.
-    pub fn addresses(&self) -> Guard<Arc<Vec<IpAddr>>> {
-        self.known.addresses.load()
-    }
-
-    /// A generation that grows whenever the addresses change; subscribe before reading them.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.known.generation.subscribe()
-    }
-
-    /// Waits until the first look-up has ended, well or badly.
-    pub async fn settled(&self) {
-        // It fails only without a sender, and `self` holds the sender.
-        let _ = self.known.is_settled.subscribe().wait_for(|is_settled| *is_settled).await;
+    fn file(&self, path: &PathBuf) -> Watched<Member> {
+        watch(&self.files, path, || {
+            let (read, path) = (self.read, path.clone());
+            Found::start(&path.display().to_string(), |known| file::keep_fresh(known, path, read))
+        })
     }
 }
 
-impl Drop for Discovered {
-    fn drop(&mut self) {
-        if let Some(refresh) = &self.refresh {
-            refresh.abort();
-        }
-    }
+/// Something that is found, and how much of its tally was seen.
+struct Watched<T> {
+    found: Arc<Found<T>>,
+    tally: watch::Receiver<Tally>,
+    seen: Tally,
 }
 
-/// What the task and those who read share.
-struct Known {
-    name: Arc<str>,
-    addresses: ArcSwap<Vec<IpAddr>>,
-    generation: watch::Sender<u64>,
-    is_settled: watch::Sender<bool>,
-}
-
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(3600);
-const WITHOUT_TTL: Duration = Duration::from_secs(30);
-
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(30);
-
-async fn keep_fresh(known: &Known, lookup: &dyn Lookup) {
-    // `None` as long as the last look-up went well.
-    let mut retry = None;
-    loop {
-        let wait = match known.ask(lookup).await {
-            Ok(answer) => {
-                if retry.take().is_some() {
-                    tracing::info!(name = &*known.name, "the name is looked up again");
-                }
-                known.learn(answer.addresses);
-                answer.ttl.unwrap_or(WITHOUT_TTL).clamp(SHORTEST, LONGEST)
-            }
-            Err(error) => {
-                if retry.is_none() {
-                    known.warn(&error);
-                }
-                let wait = retry.map_or(FIRST_RETRY, |last: Duration| (last * 2).min(LAST_RETRY));
-                *retry.insert(wait)
-            }
-        };
-        known.is_settled.send_if_modified(|is_settled| !std::mem::replace(is_settled, true));
-        tokio::time::sleep(wait).await;
+/// What lives, or else what is started now; it is called inside a tokio runtime.
+fn watch<K: Clone + Eq + Hash, T: Find>(
+    living: &Living<K, T>,
+    key: &K,
+    start: impl FnOnce() -> Arc<Found<T>>,
+) -> Watched<T> {
+    let mut living = living.lock();
+    if let Some(found) = living.get(key).and_then(Weak::upgrade) {
+        let tally = found.tally();
+        let seen = *tally.borrow();
+        return Watched { found, tally, seen };
     }
-}
-
-impl Known {
-    async fn ask(&self, lookup: &dyn Lookup) -> Result<Answer, Failure> {
-        let answer = lookup.lookup(&self.name).await?;
-        if answer.addresses.is_empty() {
-            return Err(Failure("the answer holds no address".into()));
-        }
-        Ok(answer)
-    }
-
-    fn learn(&self, mut addresses: Vec<IpAddr>) {
-        // Servers rotate their answers, which is no change.
-        addresses.sort_unstable();
-        addresses.dedup();
-        if **self.addresses.load() == addresses {
-            return;
-        }
-        tracing::info!(name = &*self.name, ?addresses, "the name has new addresses");
-        self.addresses.store(Arc::new(addresses));
-        self.generation.send_modify(|generation| *generation += 1);
-    }
-
-    fn warn(&self, error: &Failure) {
-        let kept = self.addresses.load().len();
-        let name = &*self.name;
-        if kept > 0 {
-            tracing::warn!(name, %error, kept, "cannot look up a name; its addresses are kept");
-        } else {
-            tracing::warn!(name, %error, "cannot look up a name; it has no address yet");
-        }
-    }
+    living.retain(|_, found| found.strong_count() > 0);
+    let found = start();
+    living.insert(key.clone(), Arc::downgrade(&found));
+    let mut tally = found.tally();
+    // It may have been looked for already, on another thread.
+    tally.mark_changed();
+    Watched { found, tally, seen: Tally::default() }
 }
 
 #[cfg(test)]

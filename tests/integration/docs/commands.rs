@@ -21,6 +21,7 @@ async fn every_example_does_what_its_comment_shows() {
         assert!(steps.iter().any(|step| !step.prints.is_empty()), "{name} shows nothing");
         let mut session = Session::new();
         session.write(&format!("conf/{name}"), &text);
+        session.write("conf/endpoints.list", &page("conf/endpoints.list"));
         session.follow(name, &steps).await;
     }
 }

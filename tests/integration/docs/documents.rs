@@ -22,7 +22,8 @@ async fn every_document_in_the_documentation_is_sound() {
                 .file("certs/site.key", &certificate.key)
                 .file("certs/edge.pem", &certificate.chain)
                 .file("certs/edge.key", &certificate.key)
-                .file("certs/internal.pem", &certificate.chain);
+                .file("certs/internal.pem", &certificate.chain)
+                .file("endpoints.yaml", "[http://127.0.0.1:5001]");
             let (code, _, stderr) = edge.ends("check").await;
             assert_eq!((code, stderr.as_str()), (0, ""), "{place}");
             checked += 1;

@@ -122,7 +122,7 @@ impl Session {
             let (number, after) = from.split_at(end);
             here.push_str(before);
             let is_port = (4..=5).contains(&number.len())
-                && [":", ":-", "demo-"].iter().any(|start| before.ends_with(start));
+                && [":", ":-", "demo-", "port: "].iter().any(|start| before.ends_with(start));
             if is_port {
                 let port = self.ports.entry(number.to_owned()).or_insert_with(Port::free);
                 here.push_str(&port.to_string());

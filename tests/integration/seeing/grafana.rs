@@ -73,7 +73,10 @@ async fn promtool_accepts_the_rules_and_every_alert_has_its_test() {
 #[tokio::test]
 async fn the_dashboard_shows_the_metrics_that_there_are_and_all_of_them() {
     let gone = origin().refusing().start().await;
-    let document = "upstreams: {gone: {endpoints: [$gone], health: {tcp: {}}}}";
+    // Only what is discovered is counted as that.
+    let document = "
+        upstreams: {gone: {endpoints: [$gone, 'http://localhost:1'], health: {tcp: {}}}}
+        ";
     let edge = edge(document).with("gone", &gone).start().await;
     edge.get("/").await;
     edge.metric_becomes("falconer_route_failures_total", 1.0).await;
@@ -177,6 +180,7 @@ impl Troubled {
             upstreams:
               app: {endpoints: [$one, $two], health: {path: /app/x, interval: 500ms}}
               gone: {endpoints: [$gone], health: {tcp: {}}}
+              unknown: {discover: {dns: {name: app.internal, port: 80, resolvers: ['127.0.0.1:1']}}}
               sick:
                 endpoints: [$sick]
                 retry: {on: [500], budget: 0%, budget_floor: 2, attempts: 10, backoff: 1ms}
