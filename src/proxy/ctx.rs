@@ -40,7 +40,9 @@ pub struct Ctx {
     pub(super) attempts: u32,
     /// What the document counts as attempts: those that had a connection, and those rounds in which
     /// no endpoint gave one.
-    pub(super) tries: u32,
+    pub(super) counted: u32,
+    /// How often it was sent again because the endpoint had not looked at it.
+    pub(super) repeats: u32,
     /// Whether the request is to be sent again, though each endpoint was tried, and whether it is
     /// to wait for that.
     pub(super) is_again: bool,
@@ -94,6 +96,8 @@ pub(super) struct Attempt {
     pub(super) descriptor: RawFd,
     /// When the response was complete.
     pub(super) ended: Option<Instant>,
+    /// When it was given up for another attempt.
+    pub(super) left: Option<Instant>,
 }
 
 impl Ctx {
@@ -125,7 +129,8 @@ impl Ctx {
             attempt: None,
             outcome: None,
             attempts: 0,
-            tries: 0,
+            counted: 0,
+            repeats: 0,
             is_again: false,
             waits: false,
             earlier: Vec::new(),
@@ -177,8 +182,8 @@ impl Ctx {
     }
 
     /// Counts a failure that tells nothing of the endpoint.
-    pub(super) fn excuse(&self, cause: Cause) {
-        if let Some(attempt) = &self.attempt {
+    pub(super) fn excuse(&mut self, cause: Cause) {
+        if let Some(attempt) = &mut self.attempt {
             attempt.picked.excuse(cause);
         }
     }
@@ -187,6 +192,7 @@ impl Ctx {
     pub(super) fn leave(&mut self) {
         if let Some(attempt) = &mut self.attempt {
             attempt.picked.answered();
+            attempt.left = Some(Instant::now());
             self.tried.insert(attempt.picked.index);
         }
     }
@@ -196,7 +202,7 @@ impl Ctx {
         if let Some(last) = self.attempt.replace(attempt) {
             self.earlier.push(Earlier {
                 endpoint: last.picked.endpoint().label().clone(),
-                took: last.picked.started.elapsed(),
+                took: last.left.unwrap_or_else(Instant::now) - last.picked.started,
                 outcome: self.outcome,
             });
         }

@@ -11,6 +11,9 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use std::time::Duration;
 
+/// So often a request is sent again that no endpoint has looked at, whatever the document says.
+const REPEATS: u32 = 5;
+
 static UPSTREAM: Throttle = Throttle::burst(20, Duration::from_secs(1));
 
 /// A connection could not be made: the next endpoint is tried.
@@ -35,18 +38,21 @@ pub(super) fn exchange(
     reused: bool,
 ) -> Box<Error> {
     if retry::is_again(&error) {
+        if let Some(watch) = ctx.watch() {
+            watch.reset();
+        }
         return error;
     }
     let cause = of(&error, session, ctx);
     let mut error = error.more_context(format!("Peer: {peer}"));
     let outcome = Outcome::Failed(cause.unwrap_or(Cause::Internal));
     let is_overdue = ctx.watch().is_some_and(|watch| watch.overdue().is_some());
-    let is_free = !is_overdue && retry::is_possible(session, ctx) && {
-        let is_unprocessed = retry::is_unprocessed(&error);
-        // What the endpoint may have closed while it was idle in the pool.
-        error.retry.decide_reuse(reused);
-        is_unprocessed || (error.retry() && retry::is_harmless(session))
-    };
+    let is_unprocessed = retry::is_unprocessed(&error);
+    // What the endpoint may have closed while it was idle in the pool.
+    error.retry.decide_reuse(reused);
+    let is_unseen = is_unprocessed || (error.retry() && retry::is_harmless(session));
+    let is_free =
+        is_unseen && !is_overdue && ctx.repeats < REPEATS && retry::is_possible(session, ctx);
     if let Some(cause) = cause {
         if is_free {
             ctx.excuse(cause);
@@ -65,11 +71,16 @@ pub(super) fn exchange(
         watch.reset();
     }
     if is_free {
-        // The endpoint did nothing wrong: it may well get it again.
-        (ctx.outcome, ctx.tries) = (Some(outcome), ctx.tries.saturating_sub(1));
-    } else {
-        ctx.leave();
+        (ctx.outcome, ctx.counted) = (Some(outcome), ctx.counted.saturating_sub(1));
+        ctx.repeats += 1;
     }
+    if is_free && !is_unprocessed {
+        // The endpoint did nothing wrong: it may well get it again.
+        return error;
+    }
+    ctx.leave();
+    // If there is no other, it gets the request once more.
+    ctx.is_again = true;
     error
 }
 

@@ -1,7 +1,7 @@
 //! The request goes upstream: an endpoint is picked, the head prepared, the body passed on.
 
 use super::ctx::{Attempt, Ctx};
-use super::lasting;
+use super::{lasting, retry};
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
 use crate::route::{Route, Target};
@@ -29,12 +29,14 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     if ctx.attempts == 0 {
         upstream.begins();
     } else if std::mem::take(&mut ctx.waits) {
-        tokio::time::sleep(upstream.wait(ctx.tries)).await;
+        tokio::time::sleep(upstream.wait(ctx.counted)).await;
     }
-    let mut picked = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows);
+    // Who was asked already is asked again rather than whom something speaks against.
+    let panics = !ctx.is_again;
+    let mut picked = upstream.pick(&mut ctx.tried, &key, panics, route.timeouts, follows);
     if picked.is_none() && is_another_round(upstream, ctx).await {
         ctx.tried.clear();
-        picked = upstream.pick(&mut ctx.tried, &key, route.timeouts, follows);
+        picked = upstream.pick(&mut ctx.tried, &key, true, route.timeouts, follows);
     }
     let Some(mut picked) = picked else {
         // If there was one, the failure of the last attempt tells more than that none is left.
@@ -51,7 +53,7 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
         arrival.watch.rests();
     }
     let peer = picked.take_peer();
-    ctx.begin(Attempt { picked, descriptor: -1, ended: None });
+    ctx.begin(Attempt { picked, descriptor: -1, ended: None, left: None });
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
 }
 
@@ -62,11 +64,11 @@ async fn is_another_round(upstream: &Upstream, ctx: &mut Ctx) -> bool {
     }
     // No endpoint gave a connection.
     let Some(cause) = ctx.cause.filter(|_| ctx.attempts > 0) else { return false };
-    ctx.tries += 1;
-    if !upstream.retries(Outcome::Failed(cause), ctx.tries) {
+    ctx.counted += 1;
+    if !upstream.wants_retry(Outcome::Failed(cause), ctx.counted) || !upstream.affords_retry() {
         return false;
     }
-    tokio::time::sleep(upstream.wait(ctx.tries)).await;
+    tokio::time::sleep(upstream.wait(ctx.counted)).await;
     true
 }
 
@@ -89,7 +91,7 @@ fn follows(session: &mut Session, ctx: &Ctx) -> Follows {
 
 /// Counts a connection that is there.
 pub(super) fn connected(ctx: &mut Ctx, reused: bool, descriptor: RawFd) {
-    (ctx.tries, ctx.is_again) = (ctx.tries + 1, false);
+    (ctx.counted, ctx.is_again) = (ctx.counted + 1, false);
     if let Some(attempt) = &mut ctx.attempt {
         attempt.picked.connected(reused);
         attempt.descriptor = descriptor;
@@ -143,7 +145,7 @@ pub(super) async fn request(
             }
         }
         if is_sent || accepted.is_upgrade {
-            watch.set(Phase::Response, Some(patience(route, ctx)));
+            watch.set(Phase::Response, Some(patience(session, route, ctx)));
         } else {
             watch.set(Phase::Request, Some(route.timeouts.idle.0));
         }
@@ -152,9 +154,10 @@ pub(super) async fn request(
 }
 
 /// How long the attempt waits for the head of its response.
-fn patience(route: &Route, ctx: &Ctx) -> Duration {
+fn patience(session: &Session, route: &Route, ctx: &Ctx) -> Duration {
     let longest = route.timeouts.response.0;
-    let patience = ctx.upstream().and_then(|upstream| upstream.patience(ctx.tries));
+    let patience = ctx.upstream().and_then(|upstream| upstream.patience(ctx.counted));
+    let patience = patience.filter(|_| retry::is_repeatable(session));
     patience.map_or(longest, |patience| patience.min(longest))
 }
 
@@ -202,7 +205,7 @@ pub(super) fn body(
     match (end, ctx.phase(), &ctx.route) {
         (true, Phase::Request, Some(route)) => {
             if let Some(watch) = ctx.watch() {
-                watch.set(Phase::Response, Some(patience(route, ctx)));
+                watch.set(Phase::Response, Some(patience(session, route, ctx)));
             }
         }
         _ if length > 0 => ctx.touch(),

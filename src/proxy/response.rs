@@ -123,4 +123,7 @@ fn complete(ctx: &mut Ctx) {
         attempt.ended = Some(Instant::now());
         attempt.picked.answered();
     }
+    if let (Some(upstream), Some(attempt)) = (ctx.upstream(), &ctx.attempt) {
+        upstream.completed(&attempt.picked);
+    }
 }

@@ -15,11 +15,19 @@ const AGAIN: ErrorType = ErrorType::new("Again");
 /// Whether the document has a request sent again after this; it is then paid for.
 pub(super) fn is_wanted(session: &Session, ctx: &mut Ctx, outcome: Outcome) -> bool {
     let is_wanted = ctx.upstream().is_some_and(|upstream| {
-        is_harmless(session) && is_possible(session, ctx) && upstream.retries(outcome, ctx.tries)
+        upstream.wants_retry(outcome, ctx.counted)
+            && is_repeatable(session)
+            && is_possible(session, ctx)
+            && upstream.affords_retry()
     });
     (ctx.is_again, ctx.waits) = (is_wanted, is_wanted);
     ctx.outcome = Some(outcome);
     is_wanted
+}
+
+/// Whether an endpoint may get the request twice, and all of it is still there.
+pub(super) fn is_repeatable(session: &Session) -> bool {
+    is_harmless(session) && !session.as_downstream().retry_buffer_truncated()
 }
 
 /// Whether an endpoint may get the request twice.

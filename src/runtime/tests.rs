@@ -68,7 +68,7 @@ fn fail(handles: &Arc<Handles>) {
 
 fn pick(snapshot: &Snapshot, upstream: &str) -> Picked {
     let upstream = &snapshot.upstreams[upstream];
-    let picked = upstream.pick(&mut Tried::new(), "", upstream.timeouts(), Follows::Nothing);
+    let picked = upstream.pick(&mut Tried::new(), "", true, upstream.timeouts(), Follows::Nothing);
     picked.expect("an endpoint")
 }
 

@@ -30,7 +30,7 @@ impl Breaker {
     }
 
     /// Has one request try; false if it is not time yet, or another one does.
-    pub(super) fn try_once(&self, now: Moment) -> bool {
+    pub(super) fn begin_trial(&self, now: Moment) -> bool {
         self.circuit(now) == Circuit::HalfOpen
             && self.is_tried.compare_exchange(false, true, Relaxed, Relaxed).is_ok()
     }
@@ -74,22 +74,22 @@ mod tests {
         assert!(breaker.admits(Moment(5)));
         breaker.open(Moment(10));
         assert_eq!(breaker.circuit(Moment(9)), Circuit::Open);
-        assert!(!breaker.admits(Moment(9)) && !breaker.try_once(Moment(9)));
+        assert!(!breaker.admits(Moment(9)) && !breaker.begin_trial(Moment(9)));
         assert_eq!(breaker.circuit(Moment(10)), Circuit::HalfOpen);
-        assert!(breaker.admits(Moment(10)) && breaker.try_once(Moment(10)));
-        assert!(!breaker.admits(Moment(10)) && !breaker.try_once(Moment(10)), "one is enough");
+        assert!(breaker.admits(Moment(10)) && breaker.begin_trial(Moment(10)));
+        assert!(!breaker.admits(Moment(10)) && !breaker.begin_trial(Moment(10)), "one is enough");
     }
 
     #[test]
     fn what_it_learns_decides() {
         let breaker = Breaker::default();
         breaker.open(Moment(10));
-        assert!(breaker.try_once(Moment(11)));
+        assert!(breaker.begin_trial(Moment(11)));
         breaker.tells_nothing();
-        assert!(breaker.try_once(Moment(12)), "the next one tries");
+        assert!(breaker.begin_trial(Moment(12)), "the next one tries");
         breaker.open(Moment(30));
         assert!(!breaker.admits(Moment(20)));
-        assert!(breaker.try_once(Moment(30)));
+        assert!(breaker.begin_trial(Moment(30)));
         breaker.close();
         assert_eq!(breaker.circuit(Moment(31)), Circuit::Closed);
         assert!(breaker.admits(Moment(31)));

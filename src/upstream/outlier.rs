@@ -172,8 +172,16 @@ impl Outlier {
         now: Moment,
     ) -> bool {
         let (tally, standing) = (endpoint.tally(), endpoint.standing());
+        if let Outcome::Failed(cause) = outcome
+            && !cause.is_upstream()
+        {
+            // It tells of the client.
+            if is_trial {
+                standing.tells_nothing();
+            }
+            return false;
+        }
         if !self.failures.contain(outcome) {
-            tally.succeeded();
             if is_trial {
                 let _one_at_a_time = self.ejecting.lock();
                 standing.readmit();
@@ -185,11 +193,13 @@ impl Outlier {
         if is_trial {
             return self.eject(all, endpoint, Why::Still, now);
         }
-        // What began before it was taken out tells nothing new.
-        !standing.is_ejected()
-            && tally
-                .failed(&self.config, endpoint.requests(), now)
-                .is_some_and(|why| self.eject(all, endpoint, why, now))
+        let failed = tally.failed(&self.config, endpoint.requests(), now);
+        failed.is_some_and(|why| self.eject(all, endpoint, why, now))
+    }
+
+    /// Whether an attempt that ended so has failed.
+    pub(super) fn is_failure(&self, outcome: Outcome) -> bool {
+        self.failures.contain(outcome)
     }
 
     /// Notes how long a response took.
@@ -227,21 +237,25 @@ impl Outlier {
         let slow = members.filter_map(|(place, (candidate, mean))| {
             let took = mean.filter(|mean| is_slow(*mean))?;
             let why = Why::Slow { took: took / 1000, median: median / 1000 };
-            let is_in = !candidate.endpoint.standing().is_ejected();
-            (is_in && self.eject(all, &candidate.endpoint, why, now)).then_some(place)
+            self.eject(all, &candidate.endpoint, why, now).then_some(place)
         });
         slow.collect()
     }
 
     /// Takes an endpoint out, unless too many are out already.
     fn eject(&self, all: &Members<'_>, endpoint: &Arc<Endpoint>, why: Why, now: Moment) -> bool {
-        let _one_at_a_time = self.ejecting.lock();
+        let one_at_a_time = self.ejecting.lock();
+        // What began before it was taken out tells nothing new.
+        if endpoint.standing().is_ejected() && why != Why::Still {
+            return false;
+        }
         let is_out = |candidate: &&Candidate| {
             !Arc::ptr_eq(&candidate.endpoint, endpoint)
                 && candidate.endpoint.standing().is_ejected()
         };
-        let out = all.candidates.iter().filter(is_out).count() as u64;
-        let most = self.config.eject_at_most.of(all.candidates.len() as u64);
+        let weighty = || all.candidates.iter().filter(|candidate| candidate.weight > 0);
+        let out = weighty().filter(is_out).count() as u64;
+        let most = self.config.eject_at_most.of(weighty().count() as u64);
         let (upstream, label) = (all.upstream, endpoint.label());
         if out >= most {
             if endpoint.standing().is_ejected() {
@@ -256,6 +270,7 @@ impl Outlier {
             past.again(&self.config, now)
         };
         endpoint.standing().eject(now.after(time));
+        drop(one_at_a_time);
         let (address, time) = (endpoint.address(), Duration(time));
         tracing::warn!(%upstream, endpoint = %label, %address, %why, %time, "an endpoint is taken out");
         true
@@ -269,16 +284,17 @@ pub(super) struct Members<'a> {
 }
 
 impl Tally {
-    /// Why it was last taken out.
-    pub(super) fn why(&self) -> String {
-        self.past.lock().why.clone()
-    }
-
-    fn succeeded(&self) {
+    /// An attempt went well, to its end.
+    pub(super) fn succeeded(&self) {
         // An unchanged value is not written, so that the cores can share the line.
         if self.consecutive.load(Relaxed) != 0 {
             self.consecutive.store(0, Relaxed);
         }
+    }
+
+    /// Why it was last taken out.
+    pub(super) fn why(&self) -> String {
+        self.past.lock().why.clone()
     }
 
     /// Notes a failed attempt; `requests` are all attempts at the endpoint so far.
@@ -353,8 +369,11 @@ mod tests {
         /// An attempt at an endpoint; true if it is taken out by it.
         fn attempt(&self, index: usize, outcome: Outcome, now: u64) -> bool {
             let endpoint = &self.candidates[index].endpoint;
-            let is_trial = endpoint.standing().try_once(Moment(now));
+            let is_trial = endpoint.standing().begin_trial(Moment(now));
             drop(endpoint.begin());
+            if outcome == GOOD {
+                endpoint.tally().succeeded();
+            }
             self.outlier.judge(&self.members(), endpoint, outcome, is_trial, Moment(now))
         }
 
@@ -447,6 +466,31 @@ mod tests {
             assert!(!bench.attempt(0, GOOD, now));
         }
         assert!(bench.is_good(0, 30_000));
+    }
+
+    #[test]
+    fn a_client_that_leaves_tells_nothing() {
+        let left = Outcome::Failed(crate::exchange::Cause::ClientClosed);
+        let bench = Bench::new(2, serde_json::json!({"consecutive_failures": 2}));
+        assert!(!bench.attempt(0, BAD, 0));
+        assert!(!bench.attempt(0, left, 0));
+        assert!(bench.attempt(0, BAD, 0), "two in a row all the same");
+        assert!(!bench.attempt(0, left, 30_000));
+        assert!(bench.candidates[0].endpoint.standing().is_ejected(), "it is not back by that");
+        assert!(bench.is_good(0, 30_000), "the next one may try");
+    }
+
+    #[test]
+    fn failures_at_once_take_an_endpoint_out_once() {
+        let bench = Bench::new(2, serde_json::json!({"consecutive_failures": 1}));
+        let endpoint = &bench.candidates[0].endpoint;
+        let out = std::thread::scope(|scope| {
+            let judge = || bench.outlier.judge(&bench.members(), endpoint, BAD, false, Moment(0));
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(judge)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).filter(|out| *out).count()
+        });
+        assert_eq!(out, 1);
+        assert!(bench.is_good(0, 30_000), "for the first time");
     }
 
     #[test]

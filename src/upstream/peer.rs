@@ -115,7 +115,9 @@ impl Template {
         let shared_by = if is_upgrade { NOBODY } else { versions(&options.alpn) };
         let age = age(now, self.keep_alive.max_age.0);
         let group = group(shared_by, endpoint.keep_alive(), age);
-        peer.group_key = xxh3_64_with_seed(&group.to_ne_bytes(), self.fingerprint);
+        let era = u64::from(endpoint.standing().era());
+        let group = [group.to_ne_bytes(), era.to_ne_bytes()];
+        peer.group_key = xxh3_64_with_seed(group.as_flattened(), self.fingerprint);
         peer
     }
 }

@@ -47,8 +47,11 @@ impl Picked {
     }
 
     /// Says that the attempt failed, though the endpoint did nothing wrong.
-    pub fn excuse(&self, cause: Cause) {
+    pub fn excuse(&mut self, cause: Cause) {
         self.mentioned.metrics.count_failure(cause);
+        if self.in_flight.is_trial() {
+            self.endpoint().standing().tells_nothing();
+        }
     }
 
     /// Until when its streams go on.

@@ -157,13 +157,17 @@ impl Looks {
             self.at.push_back((now, counted));
         }
         let (began, before) = self.at.front().copied().unwrap_or((now, counted));
+        // Retries are looked at more often than that: those after a look of long ago are as old.
+        let is_long_ago = now.since(began) >= WINDOW + STEP;
+        let later = self.at.get(1).filter(|_| is_long_ago).map(|(_, later)| later.retries);
+        let retries_before = later.unwrap_or(before.retries);
         let requests = requests.saturating_sub(before.requests);
         // Nobody looked for long: what came meanwhile came evenly, as far as anyone knows.
         let elapsed = now.since(began).max(WINDOW);
         let requests = u128::from(requests) * WINDOW.as_millis() / elapsed.as_millis().max(1);
         Counted {
             requests: u64::try_from(requests).unwrap_or(u64::MAX),
-            retries: self.retries.saturating_sub(before.retries),
+            retries: self.retries.saturating_sub(retries_before),
         }
     }
 }
@@ -206,6 +210,7 @@ mod tests {
         assert_eq!(storm(&retry, 0, 10, 1), 3);
         assert_eq!(storm(&retry, 5_000, 10, 1), 0);
         assert_eq!(storm(&retry, 20_000, 10, 1), 3, "another ten seconds");
+        assert_eq!(storm(&retry, 3_600_000, 10, 1), 3, "after an hour of quiet");
     }
 
     #[test]

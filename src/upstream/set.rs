@@ -3,6 +3,7 @@
 use super::balance::{
     Balance, Candidate, Eligible, First, Hash, LeastRequest, Random, RoundRobin, Tried,
 };
+use super::breaker::Circuit;
 use super::clock::Moment;
 use super::config::{self, Config, Timeouts};
 use super::discover::{Discovery, Located, Sources, fixed};
@@ -163,18 +164,20 @@ impl Upstream {
         }
     }
 
-    /// Picks an endpoint that was not tried; `None` if there is none. An empty key is none.
+    /// Picks an endpoint that was not tried; `None` if there is none. An empty key is none. Those
+    /// that something speaks against are picked only if `panics`, and the document agrees.
     pub fn pick(
         &self,
         tried: &mut Tried,
         key: &str,
+        panics: bool,
         timeouts: Timeouts,
         follows: Follows,
     ) -> Option<Picked> {
         let set = self.set.load();
         tried.begin(set.serial);
         let started = Instant::now();
-        let (index, in_flight) = self.choose(&set, tried, key, Moment::of(started))?;
+        let (index, in_flight) = self.choose(&set, tried, key, panics, Moment::of(started))?;
         let reached = set.members.get(index)?;
         reached.mentioned.metrics.attempts.inc();
         let endpoint = in_flight.endpoint();
@@ -193,23 +196,30 @@ impl Upstream {
         set: &Set,
         tried: &Tried,
         key: &str,
+        panics: bool,
         now: Moment,
     ) -> Option<(usize, InFlight)> {
         let pick = |eligible: &Eligible<'_>| match key {
             "" => set.balancer.pick(eligible),
             key => set.balancer.pick_by(Hash::of(key), eligible),
         };
-        // A breaker that lets one request try refuses the next: so this ends.
+        // A breaker that has one request try refuses the next: so this ends.
         while let Some(index) = pick(&Eligible::good(&set.candidates, tried, now)) {
             let endpoint = &set.candidates.get(index)?.endpoint;
-            if !endpoint.standing().is_ejected() {
-                return Some((index, endpoint.begin()));
+            let standing = endpoint.standing();
+            if standing.is_ejected() {
+                if standing.begin_trial(now) && self.outlier.is_some() {
+                    return Some((index, endpoint.begin().as_trial()));
+                }
+                if self.outlier.is_some() && standing.circuit(now) != Circuit::Closed {
+                    continue;
+                }
+                // Nobody judges here what comes of a trial.
+                standing.readmit();
             }
-            if endpoint.standing().try_once(now) {
-                return Some((index, endpoint.begin().tries()));
-            }
+            return Some((index, endpoint.begin()));
         }
-        if self.config.panic == config::Panic::Fail {
+        if !panics || self.config.panic == config::Panic::Fail {
             return None;
         }
         let index = pick(&Eligible::wanted(&set.candidates, tried))?;
@@ -225,6 +235,10 @@ impl Upstream {
         let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
         if let Outcome::Answered(_) = outcome {
             outlier.responded(picked.endpoint(), now.saturating_duration_since(picked.started));
+            // Of a good head only a trial learns: its body may break off.
+            if !is_trial && !outlier.is_failure(outcome) {
+                return;
+            }
         }
         let set = self.set.load();
         let members = Members { upstream: &self.name, candidates: &set.candidates };
@@ -259,6 +273,21 @@ impl Upstream {
         meant.map(|known| known.standing().drain(is_draining)).count()
     }
 
+    /// Learns that a response was whole.
+    pub fn completed(&self, picked: &Picked) {
+        if self.outlier.is_some() {
+            picked.endpoint().tally().succeeded();
+        }
+    }
+
+    /// From now on requests go by this document: where nobody is judged, nobody is out.
+    pub fn serves(&self) {
+        if self.outlier.is_none() {
+            let set = self.set.load();
+            set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
+        }
+    }
+
     /// A request begins, whose retries are to be paid for.
     pub fn begins(&self) {
         if let Some(retry) = &self.retry {
@@ -266,12 +295,15 @@ impl Upstream {
         }
     }
 
-    /// Whether a request that can be sent again is, after so many attempts of which the last one
-    /// ended so; it is taken out of the budget.
-    pub fn retries(&self, outcome: Outcome, attempts: u32) -> bool {
-        let Some(retry) = self.retry.as_ref().filter(|retry| retry.wants(outcome, attempts)) else {
-            return false;
-        };
+    /// Whether the document has a request sent again, after so many attempts of which the last one
+    /// ended so.
+    pub fn wants_retry(&self, outcome: Outcome, attempts: u32) -> bool {
+        self.retry.as_ref().is_some_and(|retry| retry.wants(outcome, attempts))
+    }
+
+    /// Takes a retry out of the budget; false if that is used up.
+    pub fn affords_retry(&self) -> bool {
+        let Some(retry) = &self.retry else { return false };
         let is_affordable = retry.afford(Moment::of(Instant::now()));
         let metrics = if is_affordable { &self.counts.retries } else { &self.counts.unaffordable };
         metrics.inc();
@@ -395,10 +427,6 @@ impl Upstream {
                 });
             }
             mentions.push(mentioned);
-        }
-        if self.outlier.is_none() {
-            // Nobody would let them back in.
-            set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
         }
         set.balancer = match &self.config.balance {
             config::Balance::RoundRobin => Box::new(RoundRobin::new(&set.candidates)),

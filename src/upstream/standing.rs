@@ -2,16 +2,20 @@
 
 use super::breaker::{Breaker, Circuit};
 use super::clock::Moment;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What speaks against an endpoint: nothing, most of the time, and then a pick reads one byte.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Standing {
     doubts: AtomicU8,
     /// Asked only while it is not closed.
     breaker: Breaker,
+    /// Another number for each time that it came to be, or fell ill.
+    era: AtomicU32,
 }
+
+static ERAS: AtomicU32 = AtomicU32::new(0);
 
 /// Its health check has had no result yet.
 const UNCHECKED: u8 = 1;
@@ -33,7 +37,23 @@ pub enum Health {
     Unhealthy,
 }
 
+impl Default for Standing {
+    fn default() -> Self {
+        let (doubts, breaker) = Default::default();
+        Self { doubts, breaker, era: AtomicU32::new(next_era()) }
+    }
+}
+
+fn next_era() -> u32 {
+    ERAS.fetch_add(1, Relaxed)
+}
+
 impl Standing {
+    /// Connections of an earlier era are not used again: what is wrong may be theirs.
+    pub(super) fn era(&self) -> u32 {
+        self.era.load(Relaxed)
+    }
+
     /// Whether it may be picked.
     pub(super) fn is_good(&self, now: Moment) -> bool {
         match self.doubts.load(Relaxed) {
@@ -59,6 +79,9 @@ impl Standing {
         // One task checks; other doubts are not touched.
         self.doubts.fetch_and(!(UNCHECKED | UNHEALTHY) | doubt, Relaxed);
         self.doubts.fetch_or(doubt, Relaxed);
+        if health == Health::Unhealthy && before != health {
+            self.era.store(next_era(), Relaxed);
+        }
         before != health
     }
 
@@ -77,8 +100,8 @@ impl Standing {
     }
 
     /// Has a request try whether it serves again; false if it is not the time for that.
-    pub(super) fn try_once(&self, now: Moment) -> bool {
-        self.breaker.try_once(now)
+    pub(super) fn begin_trial(&self, now: Moment) -> bool {
+        self.breaker.begin_trial(now)
     }
 
     /// The request that tried ended without telling anything.
@@ -88,6 +111,7 @@ impl Standing {
 
     pub(super) fn eject(&self, until: Moment) {
         self.breaker.open(until);
+        self.era.store(next_era(), Relaxed);
         self.doubts.fetch_or(EJECTED, Relaxed);
     }
 

@@ -116,7 +116,7 @@ async fn an_editor_marks_mistakes_where_they_are_and_says_what_is_taken() {
         ("server: { threads: many }", "1:20: Expected a whole number or auto."),
         ("metrics: { latency: maybe }", "1:21: Expected true or false."),
         ("log: { level: loud }", "1:15: Value is not accepted. Valid values: \"error\", \"warn\""),
-        ("upstreams: { a: {} }", "1:14: Missing property \"endpoints\"."),
+        ("listeners: { a: {} }", "1:14: Missing property \"address\"."),
         ("upstreams: { a: { endpoints: [] } }", "1:30: Array has too few items."),
         ("routes:\n  - upstream: [a, b]", "2:15: Incorrect type. Expected"),
         ("routes:\n  - filters: [rewrit: {}]", "2:15: Property rewrit is not allowed."),

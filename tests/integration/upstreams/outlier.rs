@@ -194,3 +194,28 @@ async fn a_client_that_leaves_is_no_failure_of_the_endpoint() {
         assert_eq!(line["cause"], "client_closed", "{line}");
     }
 }
+
+#[tokio::test]
+async fn one_that_comes_back_gets_no_old_connection() {
+    let bad = patient("h1", Reply::new(500)).await;
+    let good = origin().reply("/", "well").start().await;
+    let document = "
+        upstreams:
+          app:
+            endpoints: [$bad, $good]
+            outlier: {consecutive_failures: 3, ejection: 300ms}
+        ";
+    let edge = edge(document).with("bad", &bad.origin).with("good", &good).start().await;
+    for _ in 0..6 {
+        edge.get("/").await;
+    }
+    edge.stderr().line("an endpoint is taken out").await;
+    assert_eq!((bad.origin.hits(), bad.origin.connections()), (3, 1), "kept between requests");
+    bad.is_well.store(true, Ordering::Relaxed);
+    eventually("the endpoint to serve again", async || {
+        assert_eq!(edge.get("/").await, "well");
+        edge.stderr().text().contains("an endpoint is back").then_some(())
+    })
+    .await;
+    assert_eq!(bad.origin.connections(), 2);
+}

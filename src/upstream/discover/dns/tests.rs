@@ -297,7 +297,7 @@ async fn an_upstream_counts_on_by_its_name_whatever_addresses_that_has() {
     upstream.follow(&Discovery::new(dns, |_| Ok(Vec::new()), Duration::ZERO)).await;
     let address = || {
         let timeouts = upstream.timeouts();
-        let picked = upstream.pick(&mut Tried::new(), "", timeouts, Follows::Nothing);
+        let picked = upstream.pick(&mut Tried::new(), "", true, timeouts, Follows::Nothing);
         picked.map(|picked| picked.endpoint().address().to_string()).unwrap_or_default()
     };
     assert_eq!(address(), "10.0.0.1:8080");
