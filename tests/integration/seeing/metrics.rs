@@ -11,7 +11,10 @@ async fn busy(origin: &Origin, gone: &Origin) -> Edge {
           web: {address: '127.0.0.1:0', protocols: [h1, h2]}
           secure: {address: '127.0.0.1:0', tls: {certificates: [own]}}
         certificates: {own: {self_signed: [localhost]}}
-        upstreams: {app: {endpoints: [$app]}, gone: {endpoints: [$gone], health: {tcp: {}}}}
+        upstreams:
+          app: {endpoints: [$app]}
+          gone: {endpoints: [$gone], health: {tcp: {}}}
+          named: {endpoints: ['http://localhost:1']}
         routes:
           - {name: app, match: {path: /app/*}, upstream: app}
           - {name: gone, match: {path: /gone}, upstream: gone}
