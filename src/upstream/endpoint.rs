@@ -158,7 +158,7 @@ impl InFlight {
     }
 
     /// Says that the circuit breaker of the endpoint waits for what comes of it.
-    pub(super) fn as_trial(mut self) -> Self {
+    pub(super) fn on_trial(mut self) -> Self {
         self.is_trial = true;
         self
     }

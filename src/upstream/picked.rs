@@ -15,6 +15,8 @@ pub struct Picked {
     /// When it was picked.
     pub started: Instant,
     pub(super) in_flight: InFlight,
+    /// Whether its response is a failure, however whole it is.
+    pub(super) has_failed: bool,
     /// How to connect; taken by the engine.
     pub(super) peer: Option<Box<HttpPeer>>,
     pub(super) authority: HeaderValue,

@@ -186,6 +186,7 @@ impl Upstream {
             started,
             peer: Some(reached.template.peer(endpoint, timeouts, follows, started)),
             in_flight,
+            has_failed: false,
             authority: reached.authority.clone(),
             mentioned: reached.mentioned.clone(),
         })
@@ -209,7 +210,7 @@ impl Upstream {
             let standing = endpoint.standing();
             if standing.is_ejected() {
                 if standing.begin_trial(now) && self.outlier.is_some() {
-                    return Some((index, endpoint.begin().as_trial()));
+                    return Some((index, endpoint.begin().on_trial()));
                 }
                 if self.outlier.is_some() && standing.circuit(now) != Circuit::Closed {
                     continue;
@@ -233,10 +234,11 @@ impl Upstream {
         }
         let Some(outlier) = &self.outlier else { return };
         let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
+        picked.has_failed = outlier.is_failure(outcome);
         if let Outcome::Answered(_) = outcome {
             outlier.responded(picked.endpoint(), now.saturating_duration_since(picked.started));
             // Of a good head only a trial learns: its body may break off.
-            if !is_trial && !outlier.is_failure(outcome) {
+            if !is_trial && !picked.has_failed {
                 return;
             }
         }
@@ -275,7 +277,7 @@ impl Upstream {
 
     /// Learns that a response was whole.
     pub fn completed(&self, picked: &Picked) {
-        if self.outlier.is_some() {
+        if self.outlier.is_some() && !picked.has_failed {
             picked.endpoint().tally().succeeded();
         }
     }
@@ -291,7 +293,7 @@ impl Upstream {
     /// A request begins, whose retries are to be paid for.
     pub fn begins(&self) {
         if let Some(retry) = &self.retry {
-            retry.begins();
+            retry.begins(|| Moment::of(Instant::now()));
         }
     }
 

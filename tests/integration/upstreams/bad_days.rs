@@ -27,6 +27,8 @@ const DOCUMENT: &str = "
         outlier: {consecutive_failures: 3, ejection: 500ms}
     ";
 
+const RETRIES: &str = "falconer_upstream_retries_total";
+
 /// Waits until all three get requests.
 async fn all_serve(edge: &Edge) {
     eventually("all instances to serve", async || {
@@ -56,21 +58,20 @@ async fn no_client_notices_an_instance_that_dies_or_freezes() {
             a = instance(&address).await;
             all_serve(&edge).await;
 
-            b.signal(Signal::SIGSTOP);
-            load.goes_on(answers).await;
-            b.signal(Signal::SIGCONT);
-            all_serve(&edge).await;
-
-            c.signal(Signal::SIGSTOP);
-            load.goes_on(answers).await;
-            c.signal(Signal::SIGCONT);
-            all_serve(&edge).await;
+            for frozen in [&b, &c] {
+                let before = edge.metric(RETRIES).await;
+                frozen.signal(Signal::SIGSTOP);
+                // Until somebody has met it.
+                edge.metric_reaches(RETRIES, before + 1.0).await;
+                load.goes_on(answers).await;
+                frozen.signal(Signal::SIGCONT);
+                all_serve(&edge).await;
+            }
         }
         let (answers, _) = load.end().await;
-        let retries = edge.metric("falconer_upstream_retries_total").await;
+        let retries = edge.metric(RETRIES).await;
         println!("{protocol}, {balance}: {answers} answers, {retries} retries, nothing failed");
         edge.metric_becomes("falconer_route_requests_total{class=\"2xx\"}", answers as f64).await;
         edge.metric_becomes("falconer_route_requests_total{class=\"5xx\"}", 0.0).await;
-        assert!(retries > 0.0, "it was noticed by nobody, because it was mended");
     }
 }
