@@ -1,6 +1,6 @@
 //! Asks endpoints whether they are well, beside the requests.
 //!
-//! [`Config`] is what the document says, [`Check`] what it means, and [`Checks`] what is under way:
+//! [`Config`] is what the document says, [`Check`] what it means, and `Checks` what is under way:
 //! one task for each address, which goes from document to document as long as it asks the same.
 
 mod checks;
