@@ -24,7 +24,7 @@ pub(super) const WORDS: Words<'static> = &[
     word::<route::PathPattern>(),
     word::<route::TextPattern>(),
     word::<server::Via>(),
-    word::<upstream::Fault>(),
+    word::<upstream::FailureKind>(),
     word::<upstream::Host>(),
     word::<upstream::Name>(),
     word::<upstream::Resolver>(),

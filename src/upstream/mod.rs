@@ -7,10 +7,10 @@ mod config;
 mod connect;
 mod discover;
 mod endpoint;
-mod fault;
 pub mod health;
 mod mentioned;
 mod metrics;
+mod outcome;
 mod outlier;
 mod peer;
 mod picked;
@@ -32,8 +32,8 @@ pub use discover::{
     Service,
 };
 pub use endpoint::{Address, Endpoint, InFlight, States};
-pub use fault::{Fault, Outcome};
 pub use metrics::Metrics;
+pub use outcome::{FailureKind, Outcome};
 pub use peer::Follows;
 pub use picked::Picked;
 pub use request::{Introduced, Outgoing, introduce, prepare};

@@ -3,7 +3,7 @@
 use super::balance::Candidate;
 use super::clock::Moment;
 use super::endpoint::Endpoint;
-use super::fault::{Fault, Faults, Outcome};
+use super::outcome::{FailureKind, FailureKinds, Outcome};
 use crate::value::{Duration, Limit, Share};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -34,7 +34,7 @@ pub struct Config {
     pub slower_than_median: Limit<u32>,
     /// What counts as a failed attempt. Default: `connect_error`, `reset`, `timeout`,
     /// `invalid_response`, 500, 502, 503, 504.
-    pub failures: Vec<Fault>,
+    pub failures: Vec<FailureKind>,
     /// For how long an endpoint is taken out; doubled each time when it fails again soon. After
     /// that, one request tries. Default: `30s`.
     pub ejection: Duration,
@@ -64,7 +64,7 @@ struct TwoOrMore(
 
 impl Default for Config {
     fn default() -> Self {
-        let status = |status| Fault::Status(status);
+        let status = |status| FailureKind::Status(status);
         Self {
             consecutive_failures: Limit::On(5),
             failure_rate: Limit::On(Share::percent(50)),
@@ -72,10 +72,10 @@ impl Default for Config {
             minimum_requests: 20,
             slower_than_median: Limit::Off,
             failures: vec![
-                Fault::ConnectError,
-                Fault::Reset,
-                Fault::Timeout,
-                Fault::InvalidResponse,
+                FailureKind::ConnectError,
+                FailureKind::Reset,
+                FailureKind::Timeout,
+                FailureKind::InvalidResponse,
                 status(http::StatusCode::INTERNAL_SERVER_ERROR),
                 status(http::StatusCode::BAD_GATEWAY),
                 status(http::StatusCode::SERVICE_UNAVAILABLE),
@@ -91,7 +91,7 @@ impl Default for Config {
 /// What an upstream judges its endpoints by.
 pub(super) struct Outlier {
     config: Config,
-    failures: Faults,
+    failures: FailureKinds,
     /// Held while one leaves or comes back, so that too many do not leave at once.
     ejecting: Mutex<()>,
 }
@@ -158,7 +158,7 @@ impl fmt::Display for Why {
 
 impl Outlier {
     pub(super) fn new(config: Config) -> Self {
-        let failures = Faults::new(&config.failures);
+        let failures = FailureKinds::new(&config.failures);
         Self { config, failures, ejecting: Mutex::default() }
     }
 

@@ -1,7 +1,7 @@
 //! Retries: a further attempt at another endpoint, within a budget.
 
 use super::clock::Moment;
-use super::fault::{Fault, Faults, Outcome};
+use super::outcome::{FailureKind, FailureKinds, Outcome};
 use crate::value::{Duration, Limit, Share};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -33,12 +33,12 @@ pub struct Config {
     pub backoff: Duration,
     /// After what a request is sent again. Default: `connect_error`, `reset`, `timeout`, 502, 503,
     /// 504.
-    pub on: Vec<Fault>,
+    pub on: Vec<FailureKind>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let status = |status| Fault::Status(status);
+        let status = |status| FailureKind::Status(status);
         Self {
             attempts: 2,
             per_try: Limit::Off,
@@ -46,9 +46,9 @@ impl Default for Config {
             budget_floor: 10,
             backoff: Duration(Time::from_millis(25)),
             on: vec![
-                Fault::ConnectError,
-                Fault::Reset,
-                Fault::Timeout,
+                FailureKind::ConnectError,
+                FailureKind::Reset,
+                FailureKind::Timeout,
                 status(http::StatusCode::BAD_GATEWAY),
                 status(http::StatusCode::SERVICE_UNAVAILABLE),
                 status(http::StatusCode::GATEWAY_TIMEOUT),
@@ -70,7 +70,7 @@ const LONGEST_WAIT: Time = Time::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Retry {
     config: Config,
-    on: Faults,
+    on: FailureKinds,
     budget: Budget,
 }
 
@@ -97,7 +97,7 @@ struct Counted {
 
 impl Retry {
     pub(super) fn new(config: Config, now: Moment) -> Self {
-        let on = Faults::new(&config.on);
+        let on = FailureKinds::new(&config.on);
         let looks = Looks { retries: 0, at: VecDeque::from([(now, Counted::default())]) };
         let budget = Budget { requests: AtomicU64::new(0), looks: Mutex::new(looks) };
         Self { config, on, budget }

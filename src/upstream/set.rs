@@ -1,18 +1,18 @@
 //! An upstream and the endpoints it has at the moment.
 
-use super::balance::{
-    Balance, Candidate, Eligible, First, Hash, LeastRequest, Random, RoundRobin, Tried,
-};
-use super::breaker::Circuit;
+mod choose;
+mod judge;
+
+use super::balance::{Balance, Candidate, First, Hash, LeastRequest, Random, RoundRobin};
 use super::clock::Moment;
 use super::config::{self, Config, Timeouts};
 use super::discover::{Discovery, Located, Sources, fixed};
-use super::endpoint::{Endpoint, InFlight, States};
-use super::fault::Outcome;
+use super::endpoint::{Endpoint, States};
 use super::health::{Checks, Manner, Turn, Wanted};
 use super::mentioned::{Mentioned, Mentions};
 use super::metrics::{Metrics, OfUpstream};
-use super::outlier::{Members, Outlier};
+use super::outcome::Outcome;
+use super::outlier::Outlier;
 use super::peer::{Follows, Template};
 use super::picked::Picked;
 use super::proxy_protocol;
@@ -164,91 +164,6 @@ impl Upstream {
         }
     }
 
-    /// Picks an endpoint that was not tried; `None` if there is none. An empty key is none. Those
-    /// that something speaks against are picked only if `panics`, and the document agrees.
-    pub fn pick(
-        &self,
-        tried: &mut Tried,
-        key: &str,
-        panics: bool,
-        timeouts: Timeouts,
-        follows: Follows,
-    ) -> Option<Picked> {
-        let set = self.set.load();
-        tried.begin(set.serial);
-        let started = Instant::now();
-        let (index, in_flight) = self.choose(&set, tried, key, panics, Moment::of(started))?;
-        let reached = set.members.get(index)?;
-        reached.mentioned.metrics.attempts.inc();
-        let endpoint = in_flight.endpoint();
-        Some(Picked {
-            index,
-            started,
-            peer: Some(reached.template.peer(endpoint, timeouts, follows, started)),
-            in_flight,
-            has_failed: false,
-            authority: reached.authority.clone(),
-            mentioned: reached.mentioned.clone(),
-        })
-    }
-
-    fn choose(
-        &self,
-        set: &Set,
-        tried: &Tried,
-        key: &str,
-        panics: bool,
-        now: Moment,
-    ) -> Option<(usize, InFlight)> {
-        let pick = |eligible: &Eligible<'_>| match key {
-            "" => set.balancer.pick(eligible),
-            key => set.balancer.pick_by(Hash::of(key), eligible),
-        };
-        // A breaker that has one request try refuses the next: so this ends.
-        while let Some(index) = pick(&Eligible::good(&set.candidates, tried, now)) {
-            let endpoint = &set.candidates.get(index)?.endpoint;
-            let standing = endpoint.standing();
-            if standing.is_ejected() {
-                if standing.begin_trial(now) && self.outlier.is_some() {
-                    return Some((index, endpoint.begin().on_trial()));
-                }
-                if self.outlier.is_some() && standing.circuit(now) != Circuit::Closed {
-                    continue;
-                }
-                // Nobody judges here what comes of a trial.
-                standing.readmit();
-            }
-            return Some((index, endpoint.begin()));
-        }
-        if !panics || self.config.panic == config::Panic::Fail {
-            return None;
-        }
-        let index = pick(&Eligible::wanted(&set.candidates, tried))?;
-        Some((index, set.candidates.get(index)?.endpoint.begin()))
-    }
-
-    /// Learns what came of an attempt.
-    pub fn learn(&self, picked: &mut Picked, outcome: Outcome) {
-        if let Outcome::Failed(cause) = outcome {
-            picked.mentioned.metrics.count_failure(cause);
-        }
-        let Some(outlier) = &self.outlier else { return };
-        let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
-        picked.has_failed = outlier.is_failure(outcome);
-        if let Outcome::Answered(_) = outcome {
-            outlier.responded(picked.endpoint(), now.saturating_duration_since(picked.started));
-            // Of a good head only a trial learns: its body may break off.
-            if !is_trial && !picked.has_failed {
-                return;
-            }
-        }
-        let set = self.set.load();
-        let members = Members { upstream: &self.name, candidates: &set.candidates };
-        if outlier.judge(&members, picked.endpoint(), outcome, is_trial, Moment::of(now)) {
-            picked.mentioned.metrics.ejections.inc();
-        }
-    }
-
     /// How its endpoints fare.
     pub fn status(&self) -> UpstreamStatus {
         let (set, now) = (self.set.load(), Moment::of(Instant::now()));
@@ -273,21 +188,6 @@ impl Upstream {
             **known.label() == *endpoint || known.address().to_string() == endpoint
         });
         meant.map(|known| known.standing().drain(is_draining)).count()
-    }
-
-    /// Learns that a response was whole.
-    pub fn completed(&self, picked: &Picked) {
-        if self.outlier.is_some() && !picked.has_failed {
-            picked.endpoint().tally().succeeded();
-        }
-    }
-
-    /// From now on requests go by this document: where nobody is judged, nobody is out.
-    pub fn serves(&self) {
-        if self.outlier.is_none() {
-            let set = self.set.load();
-            set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
-        }
     }
 
     /// A request begins, whose retries are to be paid for.
@@ -356,18 +256,6 @@ impl Upstream {
         let _ = self.followers.set(follows.into_iter().chain(compares).collect());
         // It fails only if the task was ended, and then nobody waits for its endpoints.
         let _ = is_settled.wait_for(|is_settled| *is_settled).await;
-    }
-
-    /// Takes out whoever is far slower than the others.
-    fn compare(&self) {
-        let set = self.set.load();
-        let Some(outlier) = &self.outlier else { return };
-        let members = Members { upstream: &self.name, candidates: &set.candidates };
-        for place in outlier.compare(&members, Moment::of(Instant::now())) {
-            if let Some(reached) = set.members.get(place) {
-                reached.mentioned.metrics.ejections.inc();
-            }
-        }
     }
 
     /// Has its endpoints checked as its document says, from now on and in the place of the one

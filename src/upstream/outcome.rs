@@ -1,4 +1,4 @@
-//! What may be wrong with an attempt, in the words of a document.
+//! What came of an attempt, and what may be wrong with one in the words of a document.
 
 use crate::exchange::Cause;
 use crate::value::{Problem, word};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// One thing that may be wrong with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FailureKind {
     /// No connection could be made, or its TLS handshake failed.
     ConnectError,
     /// The endpoint closed or reset before its response was complete.
@@ -23,12 +23,12 @@ pub enum Fault {
 }
 
 word!(
-    Fault,
-    "fault",
+    FailureKind,
+    "failure-kind",
     "`connect_error`, `reset`, `timeout`, `invalid_response`, `5xx`, or a status from 400 to 599."
 );
 
-impl FromStr for Fault {
+impl FromStr for FailureKind {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
@@ -62,9 +62,9 @@ pub enum Outcome {
     Failed(Cause),
 }
 
-/// Several faults, compiled: asked by bits.
+/// Several kinds, compiled: asked by bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Faults {
+pub(super) struct FailureKinds {
     connect_error: bool,
     reset: bool,
     timeout: bool,
@@ -73,19 +73,19 @@ pub(super) struct Faults {
     statuses: [u128; 2],
 }
 
-impl Faults {
-    pub(super) fn new(faults: &[Fault]) -> Self {
+impl FailureKinds {
+    pub(super) fn new(kinds: &[FailureKind]) -> Self {
         let mut all = Self::default();
-        for fault in faults {
-            match fault {
-                Fault::ConnectError => all.connect_error = true,
-                Fault::Reset => all.reset = true,
-                Fault::Timeout => all.timeout = true,
-                Fault::InvalidResponse => all.invalid_response = true,
-                Fault::ServerError => {
+        for kind in kinds {
+            match kind {
+                FailureKind::ConnectError => all.connect_error = true,
+                FailureKind::Reset => all.reset = true,
+                FailureKind::Timeout => all.timeout = true,
+                FailureKind::InvalidResponse => all.invalid_response = true,
+                FailureKind::ServerError => {
                     (500..600).filter_map(bit).for_each(|(half, bit)| all.add(half, bit));
                 }
-                Fault::Status(status) => {
+                FailureKind::Status(status) => {
                     bit(status.as_u16()).into_iter().for_each(|(half, bit)| all.add(half, bit));
                 }
             }
@@ -132,15 +132,15 @@ fn bit(status: u16) -> Option<(usize, u128)> {
 mod tests {
     use super::*;
 
-    fn faults(texts: &[&str]) -> Faults {
-        let faults: Vec<Fault> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        Faults::new(&faults)
+    fn kinds(texts: &[&str]) -> FailureKinds {
+        let kinds: Vec<FailureKind> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        FailureKinds::new(&kinds)
     }
 
     #[test]
     fn statuses_are_told_apart() {
-        let some = faults(&["404", "429", "502", "599"]);
-        let all = faults(&["5xx"]);
+        let some = kinds(&["404", "429", "502", "599"]);
+        let all = kinds(&["5xx"]);
         for status in (200..600).filter_map(|status| StatusCode::from_u16(status).ok()) {
             let code = status.as_u16();
             let outcome = Outcome::Answered(status);
@@ -150,20 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_of_an_upstream_is_one_fault() {
+    fn every_cause_of_an_upstream_is_one_kind() {
         let words = ["connect_error", "reset", "timeout", "invalid_response"];
         for cause in Cause::ALL.iter().filter(|cause| cause.is_upstream()) {
             let outcome = Outcome::Failed(*cause);
-            let those = words.iter().filter(|word| faults(&[word]).contain(outcome)).count();
+            let those = words.iter().filter(|word| kinds(&[word]).contain(outcome)).count();
             assert_eq!(those, 1, "{}", cause.name());
         }
-        assert!(!faults(&words).contain(Outcome::Failed(Cause::ClientClosed)));
+        assert!(!kinds(&words).contain(Outcome::Failed(Cause::ClientClosed)));
     }
 
     #[test]
-    fn what_is_no_fault_is_told() {
+    fn what_is_no_kind_is_told() {
         for text in ["200", "399", "600", "4xx", "error", ""] {
-            let problem = text.parse::<Fault>().unwrap_err();
+            let problem = text.parse::<FailureKind>().unwrap_err();
             assert!(problem.what.contains("nothing that an attempt fails by"), "{text}");
         }
     }

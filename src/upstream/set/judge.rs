@@ -1,0 +1,59 @@
+//! What an upstream learns of its endpoints from live traffic.
+
+use super::Upstream;
+use crate::upstream::clock::Moment;
+use crate::upstream::outcome::Outcome;
+use crate::upstream::outlier::Members;
+use crate::upstream::picked::Picked;
+use std::time::Instant;
+
+impl Upstream {
+    /// Learns what came of an attempt.
+    pub fn learn(&self, picked: &mut Picked, outcome: Outcome) {
+        if let Outcome::Failed(cause) = outcome {
+            picked.mentioned.metrics.count_failure(cause);
+        }
+        let Some(outlier) = &self.outlier else { return };
+        let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
+        picked.has_failed = outlier.is_failure(outcome);
+        if let Outcome::Answered(_) = outcome {
+            outlier.responded(picked.endpoint(), now.saturating_duration_since(picked.started));
+            // Of a good head only a trial learns: its body may break off.
+            if !is_trial && !picked.has_failed {
+                return;
+            }
+        }
+        let set = self.set.load();
+        let members = Members { upstream: &self.name, candidates: &set.candidates };
+        if outlier.judge(&members, picked.endpoint(), outcome, is_trial, Moment::of(now)) {
+            picked.mentioned.metrics.ejections.inc();
+        }
+    }
+
+    /// Learns that a response was whole.
+    pub fn completed(&self, picked: &Picked) {
+        if self.outlier.is_some() && !picked.has_failed {
+            picked.endpoint().tally().succeeded();
+        }
+    }
+
+    /// From now on requests go by this document: where nobody is judged, nobody is out.
+    pub fn serves(&self) {
+        if self.outlier.is_none() {
+            let set = self.set.load();
+            set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
+        }
+    }
+
+    /// Takes out whoever is far slower than the others.
+    pub(super) fn compare(&self) {
+        let set = self.set.load();
+        let Some(outlier) = &self.outlier else { return };
+        let members = Members { upstream: &self.name, candidates: &set.candidates };
+        for place in outlier.compare(&members, Moment::of(Instant::now())) {
+            if let Some(reached) = set.members.get(place) {
+                reached.mentioned.metrics.ejections.inc();
+            }
+        }
+    }
+}
