@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::guard::Door;
+use super::upstreams::What;
 use super::{body, upgrade, upstreams};
 use crate::runtime::{self, Asked, By, Commands, Outcome, Wanted};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -30,8 +31,9 @@ pub(super) async fn answer(
         "/api/documents" => documents(session, commands).await,
         "/api/config" => config(session, commands).await,
         "/api/upstreams" => upstreams(session, commands).await,
-        "/api/upstreams/drain" => drain(session, commands, true).await,
-        "/api/upstreams/resume" => drain(session, commands, false).await,
+        "/api/upstreams/drain" => act(session, commands, What::Drain).await,
+        "/api/upstreams/resume" => act(session, commands, What::Resume).await,
+        "/api/upstreams/weight" => act(session, commands, What::Weight).await,
         "/api/reload" => reload(session, commands, door).await,
         "/api/rollback" => rollback(session, commands).await,
         // It names a program to start, which is for nobody beyond this machine to do.
@@ -106,10 +108,10 @@ async fn upstreams(session: &ServerSession, commands: &Commands) -> Answered {
     upstreams::list(commands).await
 }
 
-async fn drain(session: &ServerSession, commands: &Commands, is_draining: bool) -> Answered {
+async fn act(session: &ServerSession, commands: &Commands, what: What) -> Answered {
     only(session, &[Method::POST], "POST")?;
     let query = session.req_header().uri.query().unwrap_or_default();
-    upstreams::drain(commands, query, is_draining).await
+    upstreams::act(commands, query, what).await
 }
 
 async fn upgrade(session: &ServerSession, commands: &Commands) -> Answered {

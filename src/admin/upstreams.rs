@@ -1,7 +1,7 @@
-//! Shows the endpoints of upstreams, and has one of them get no further requests.
+//! Shows the endpoints of upstreams, and does what operators want done with one of them.
 
 use super::answer::Answer;
-use crate::runtime::Commands;
+use crate::runtime::{Act, Commands};
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
@@ -11,31 +11,54 @@ pub(super) async fn list(commands: &Commands) -> Result<Answer, Answer> {
     Ok(Answer::json(StatusCode::OK, &list))
 }
 
-/// Drains an endpoint, or resumes it.
-pub(super) async fn drain(
-    commands: &Commands,
-    query: &str,
-    is_draining: bool,
-) -> Result<Answer, Answer> {
-    let (mut upstream, mut endpoint) = (None, None);
+/// What the path says is done with an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// It drains.
+    Drain,
+    /// It drains no more.
+    Resume,
+    /// It gets the weight that the query says.
+    Weight,
+}
+
+/// Does it with the endpoint that the query names.
+pub(super) async fn act(commands: &Commands, query: &str, what: What) -> Result<Answer, Answer> {
+    let (mut upstream, mut endpoint, mut weight) = (None, None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
-        match key {
-            "upstream" => upstream = value,
-            "endpoint" => endpoint = value,
-            _ => return Err(usage()),
+        match (key, what) {
+            ("upstream", _) => upstream = value,
+            ("endpoint", _) => endpoint = value,
+            ("weight", What::Weight) => weight = value,
+            _ => return Err(usage(what)),
         }
     }
-    let (Some(upstream), Some(endpoint)) = (upstream, endpoint) else { return Err(usage()) };
-    let done = commands.drain(upstream, endpoint, is_draining).await.ok_or_else(Answer::ending)?;
-    match done {
-        Ok(drained) => Ok(Answer::json(StatusCode::OK, &drained)),
+    let act = match (what, weight.as_deref()) {
+        (What::Drain, _) => Act::Drain,
+        (What::Resume, _) => Act::Resume,
+        (What::Weight, Some("document")) => Act::Weigh(None),
+        (What::Weight, Some(weight)) => match weight.parse::<u16>() {
+            Ok(weight) => Act::Weigh(Some(weight.into())),
+            Err(_) => return Err(usage(what)),
+        },
+        (What::Weight, None) => return Err(usage(what)),
+    };
+    let (Some(upstream), Some(endpoint)) = (upstream, endpoint) else { return Err(usage(what)) };
+    match commands.act(upstream, endpoint, act).await.ok_or_else(Answer::ending)? {
+        Ok(changed) => Ok(Answer::json(StatusCode::OK, &changed)),
         Err(what) => Err(Answer::text(StatusCode::NOT_FOUND, &format!("{what}\n"))),
     }
 }
 
-fn usage() -> Answer {
-    let what = "The query must hold upstream=NAME and endpoint=URL, or an address of it.\n";
-    Answer::text(StatusCode::BAD_REQUEST, what)
+fn usage(what: What) -> Answer {
+    let weight = match what {
+        What::Weight => "; and weight=N from 0 to 65535, or weight=document",
+        What::Drain | What::Resume => "",
+    };
+    let what = format!(
+        "The query must hold upstream=NAME and endpoint=URL, or an address of it{weight}.\n"
+    );
+    Answer::text(StatusCode::BAD_REQUEST, &what)
 }

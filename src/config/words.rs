@@ -9,6 +9,7 @@ use crate::{expr, filter, listener, net, observe, route, upstream};
 pub(super) const WORDS: Words<'static> = &[
     word::<value::ByteRate>(),
     word::<value::Duration>(),
+    word::<value::Factor>(),
     word::<value::FieldName>(),
     word::<value::Method>(),
     word::<value::Regex>(),

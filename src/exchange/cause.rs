@@ -31,6 +31,8 @@ pub enum Cause {
     UnknownHost,
     /// The upstream has no endpoint to try.
     NoEndpoint,
+    /// The upstream has as many requests as it may, and this one waited too long or could not.
+    UpstreamOverloaded,
     /// The endpoint refused the connection.
     UpstreamConnectRefused,
     /// The connection failed in another way.
@@ -63,7 +65,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and tests.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::UriTooLong,
@@ -77,6 +79,7 @@ impl Cause {
         Self::LoopDetected,
         Self::UnknownHost,
         Self::NoEndpoint,
+        Self::UpstreamOverloaded,
         Self::UpstreamConnectRefused,
         Self::UpstreamConnectFailed,
         Self::UpstreamTimeoutConnect,
@@ -110,7 +113,8 @@ impl Cause {
 
     /// Whether an attempt at an endpoint ended by it.
     pub fn is_upstream(self) -> bool {
-        self.name().starts_with("upstream_") && self != Self::NoEndpoint
+        self.name().starts_with("upstream_")
+            && !matches!(self, Self::NoEndpoint | Self::UpstreamOverloaded)
     }
 
     #[rustfmt::skip]
@@ -129,6 +133,7 @@ impl Cause {
             Self::LoopDetected => ("loop_detected", 508, "The request goes round in a loop."),
             Self::UnknownHost => ("unknown_host", 421, "This host is not served here."),
             Self::NoEndpoint => ("upstream_no_endpoint", 503, "The service is not available at the moment."),
+            Self::UpstreamOverloaded => ("upstream_overloaded", 503, "The service has too much to do at the moment."),
             Self::UpstreamConnectRefused => ("upstream_connect_refused", 502, "The service could not be reached."),
             Self::UpstreamConnectFailed => ("upstream_connect_failed", 502, "The service could not be reached."),
             Self::UpstreamTimeoutConnect => ("upstream_timeout_connect", 504, "The service could not be reached in time."),

@@ -5,6 +5,7 @@ use super::{request, retry};
 use crate::exchange::{Cause, Overdue, Phase, Reply, Way};
 use crate::observe::log::Throttle;
 use crate::upstream::Outcome;
+use http::header;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -111,11 +112,18 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     }
     // Before an attempt nothing is half done, and the connection can serve another request. Where
     // an endpoint was asked for, the engine closes it whatever we say, so the client must know.
-    let is_clean = ctx.attempts == 0 && !matches!(cause, Cause::BadRequest | Cause::NoEndpoint);
+    let is_of_attempts =
+        matches!(cause, Cause::BadRequest | Cause::NoEndpoint | Cause::UpstreamOverloaded);
+    let is_clean = ctx.attempts == 0 && !is_of_attempts;
     if !is_clean {
         session.set_keepalive(None);
     }
-    let reply = Reply::failure(cause, &ctx.id, Some(&session.req_header().headers));
+    let mut reply = Reply::failure(cause, &ctx.id, Some(&session.req_header().headers));
+    if let (Cause::UpstreamOverloaded, Some(upstream)) = (cause, ctx.upstream()) {
+        // As long as it would have waited here.
+        let later = upstream.longest_pending().as_secs_f64().ceil().max(1.0) as u64;
+        reply = reply.header(header::RETRY_AFTER, later.into());
+    }
     let is_sent = request::send(session, ctx, &reply).await.is_ok();
     ctx.is_last = !is_clean;
     FailToProxy { error_code: status, can_reuse_downstream: is_sent && is_clean }

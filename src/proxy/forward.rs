@@ -5,17 +5,17 @@ use super::{lasting, retry};
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
 use crate::route::{Route, Target};
-use crate::upstream::{self, Follows, Outcome, Outgoing, Upstream};
+use crate::upstream::{self, Follows, Lack, Outcome, Outgoing, Picked, Terms, Upstream};
 use bytes::Bytes;
 use http::Version;
 use http::header;
-use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A body up to this length is sent without looking whether the endpoint takes it.
 const SMALL: u64 = 16 * 1024;
@@ -29,14 +29,14 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     if ctx.attempts == 0 {
         upstream.begins();
     } else if std::mem::take(&mut ctx.waits) {
-        tokio::time::sleep(upstream.wait(ctx.counted)).await;
+        wait(session, ctx, tokio::time::sleep(upstream.wait(ctx.counted))).await?;
     }
     // Who was asked already is asked again rather than whom something speaks against.
-    let panics = !ctx.is_again;
-    let mut picked = upstream.pick(&mut ctx.tried, &key, panics, route.timeouts, follows);
-    if picked.is_none() && is_another_round(upstream, ctx).await {
+    let terms = Terms { key: &key, panics: !ctx.is_again, timeouts: route.timeouts, follows };
+    let mut picked = pick(session, ctx, upstream, terms).await?;
+    if picked.is_none() && is_another_round(session, ctx, upstream).await? {
         ctx.tried.clear();
-        picked = upstream.pick(&mut ctx.tried, &key, true, route.timeouts, follows);
+        picked = pick(session, ctx, upstream, Terms { panics: true, ..terms }).await?;
     }
     let Some(mut picked) = picked else {
         // If there was one, the failure of the last attempt tells more than that none is left.
@@ -57,19 +57,79 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     peer.ok_or_else(|| ctx.fail(Cause::Internal))
 }
 
+/// Picks an endpoint; waits for its turn where those that are left have no room. `None` if none is
+/// left.
+async fn pick(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    upstream: &Upstream,
+    terms: Terms<'_>,
+) -> Result<Option<Picked>> {
+    let place = match upstream.pick(&mut ctx.tried, terms) {
+        Ok(picked) => return Ok(Some(picked)),
+        Err(Lack::Endpoint) => return Ok(None),
+        Err(Lack::Room) => upstream.queue(),
+    };
+    let Some(place) = place else { return Err(ctx.fail(Cause::UpstreamOverloaded)) };
+    let deadline = Instant::now() + upstream.longest_pending();
+    loop {
+        // There may be room since it was looked for.
+        match upstream.pick(&mut ctx.tried, terms) {
+            Ok(picked) => return Ok(Some(picked)),
+            Err(Lack::Endpoint) => return Ok(None),
+            Err(Lack::Room) if Instant::now() >= deadline => {
+                return Err(ctx.fail(Cause::UpstreamOverloaded));
+            }
+            // Whether it was called, or the time is over: it looks.
+            Err(Lack::Room) => {
+                let turn = tokio::time::timeout_at(deadline.into(), place.turn());
+                let _ = wait(session, ctx, turn).await?;
+            }
+        }
+    }
+}
+
+/// Waits for what does not come from the endpoint; an error if the client leaves meanwhile.
+async fn wait<T>(session: &mut Session, ctx: &mut Ctx, what: impl Future<Output = T>) -> Result<T> {
+    if let Some(watch) = ctx.watch() {
+        watch.rests();
+    }
+    let client = session.as_downstream_mut();
+    if !client.is_body_done() {
+        // What it sends is not read yet, and so it is not seen whether it leaves.
+        return Ok(what.await);
+    }
+    tokio::select! {
+        it = what => Ok(it),
+        left = client.read_body_or_idle(true) => {
+            ctx.cause = Some(Cause::ClientClosed);
+            let mut error = match left {
+                Err(error) => error.into_down(),
+                Ok(_) => Error::new_down(ErrorType::ConnectionClosed),
+            };
+            error.set_retry(false);
+            Err(error)
+        }
+    }
+}
+
 /// Whether endpoints that were tried are tried once more, because no other one is left.
-async fn is_another_round(upstream: &Upstream, ctx: &mut Ctx) -> bool {
+async fn is_another_round(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    upstream: &Upstream,
+) -> Result<bool> {
     if std::mem::take(&mut ctx.is_again) {
-        return true;
+        return Ok(true);
     }
     // No endpoint gave a connection.
-    let Some(cause) = ctx.cause.filter(|_| ctx.attempts > 0) else { return false };
+    let Some(cause) = ctx.cause.filter(|_| ctx.attempts > 0) else { return Ok(false) };
     ctx.counted += 1;
     if !upstream.wants_retry(Outcome::Failed(cause), ctx.counted) || !upstream.affords_retry() {
-        return false;
+        return Ok(false);
     }
-    tokio::time::sleep(upstream.wait(ctx.counted)).await;
-    true
+    wait(session, ctx, tokio::time::sleep(upstream.wait(ctx.counted))).await?;
+    Ok(true)
 }
 
 /// What tells this request apart from those that go to another endpoint.

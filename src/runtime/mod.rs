@@ -9,7 +9,7 @@ mod retain;
 mod snapshot;
 mod status;
 
-pub use crate::upstream::{EndpointStatus, State, UpstreamStatus};
+pub use crate::upstream::{Act, EndpointStatus, State, UpstreamStatus};
 pub use asked::{Answer, Asked, By, Fate, Kept, Wanted};
 pub use compile::{Compiled, compile};
 pub use entry::Entry;

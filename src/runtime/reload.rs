@@ -10,6 +10,7 @@ use crate::config::{Change, Document, Read, Server};
 use crate::observe::{Counter, Gauge, Registry};
 use crate::route::{Route, Target};
 use crate::tls::Certificate;
+use crate::upstream::Act;
 use crate::upstream::UpstreamStatus;
 use crate::value::Diagnostic;
 use indexmap::IndexMap;
@@ -320,14 +321,14 @@ pub enum Requested {
     Status(oneshot::Sender<Status>),
     /// To say how the endpoints of upstreams fare.
     Upstreams(oneshot::Sender<Vec<UpstreamStatus>>),
-    /// To have an endpoint get no further requests, or again.
-    Drain {
+    /// To have an endpoint treated otherwise.
+    Act {
         /// The upstream's name.
         upstream: String,
         /// The endpoint's label or address.
         endpoint: String,
-        /// Which of both.
-        is_draining: bool,
+        /// How.
+        act: Act,
         /// Who waits; an error says what is not there.
         answer: oneshot::Sender<Result<Vec<UpstreamStatus>, String>>,
     },
@@ -400,14 +401,14 @@ impl Commands {
         self.ask(Requested::Upstreams).await
     }
 
-    /// Has an endpoint get no further requests, or again; an error says what is not there.
-    pub async fn drain(
+    /// Has an endpoint treated otherwise; an error says what is not there.
+    pub async fn act(
         &self,
         upstream: String,
         endpoint: String,
-        is_draining: bool,
+        act: Act,
     ) -> Option<Result<Vec<UpstreamStatus>, String>> {
-        self.ask(|answer| Requested::Drain { upstream, endpoint, is_draining, answer }).await
+        self.ask(|answer| Requested::Act { upstream, endpoint, act, answer }).await
     }
 
     /// Has another process take the place.

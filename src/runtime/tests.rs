@@ -5,7 +5,7 @@ use crate::config;
 use crate::exchange::Cause;
 use crate::observe::Registry;
 use crate::route::{Ended, Handles};
-use crate::upstream::{Follows, Picked, Tried};
+use crate::upstream::{Follows, Picked, Terms, Tried};
 use crate::value::Diagnostic;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,8 +68,9 @@ fn fail(handles: &Arc<Handles>) {
 
 fn pick(snapshot: &Snapshot, upstream: &str) -> Picked {
     let upstream = &snapshot.upstreams[upstream];
-    let picked = upstream.pick(&mut Tried::new(), "", true, upstream.timeouts(), Follows::Nothing);
-    picked.expect("an endpoint")
+    let (timeouts, follows) = (upstream.timeouts(), Follows::Nothing);
+    let terms = Terms { key: "", panics: true, timeouts, follows };
+    upstream.pick(&mut Tried::new(), terms).expect("an endpoint")
 }
 
 #[test]

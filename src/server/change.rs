@@ -145,6 +145,7 @@ impl Control {
         let before = self.runtime.swap(compiled.snapshot);
         self.guard.follow(document.admin.as_ref().map(|admin| &admin.value));
         self.listeners.apply(ready).await;
+        self.discovery.drains_in(document.server.drain.0);
         self.runtime.load().upstreams.values().for_each(|upstream| upstream.serves());
         before.end_gone(&self.runtime.load(), document.server.drain.0);
         self.runs(Running { document, certificates: compiled.certificates }, is_beside);

@@ -15,7 +15,7 @@ use crate::listener::{Bound, Drain};
 use crate::runtime::{
     Asked, By, Fate, Handle, Outcome, Requested, Retained, Running, Status, renew,
 };
-use crate::upstream::{Discovery, Upstream, UpstreamStatus};
+use crate::upstream::{Act, Discovery, Upstream, UpstreamStatus};
 use crate::value::Diagnostic;
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -127,8 +127,8 @@ impl Control {
                 }
                 Some(Requested::Status(answer)) => drop(answer.send(self.status(false))),
                 Some(Requested::Upstreams(answer)) => drop(answer.send(self.upstreams())),
-                Some(Requested::Drain { upstream, endpoint, is_draining, answer }) => {
-                    drop(answer.send(self.drain(&upstream, &endpoint, is_draining)));
+                Some(Requested::Act { upstream, endpoint, act, answer }) => {
+                    drop(answer.send(self.act(&upstream, &endpoint, act)));
                 }
                 Some(Requested::Upgrade { binary, patience, answer }) => {
                     self.settle().await;
@@ -263,23 +263,26 @@ impl Control {
     }
 
     /// Has an endpoint get no further requests, or again.
-    fn drain(
-        &self,
-        name: &str,
-        endpoint: &str,
-        is_draining: bool,
-    ) -> Result<Vec<UpstreamStatus>, String> {
+    fn act(&self, name: &str, endpoint: &str, act: Act) -> Result<Vec<UpstreamStatus>, String> {
         let snapshot = self.runtime.load();
         let Some(upstream) = snapshot.upstreams.get(name) else {
             return Err(format!("there is no upstream `{name}`; `falconer upstreams` lists them"));
         };
-        if upstream.drain(endpoint, is_draining) == 0 {
+        if upstream.act(endpoint, act) == 0 {
             return Err(format!(
                 "the upstream `{name}` has no endpoint `{endpoint}`; `falconer upstreams` lists them"
             ));
         }
-        let what = if is_draining { "an endpoint drains" } else { "an endpoint drains no more" };
-        tracing::info!(upstream = name, endpoint, "{what}");
+        match act {
+            Act::Drain => tracing::info!(upstream = name, endpoint, "an endpoint drains"),
+            Act::Resume => tracing::info!(upstream = name, endpoint, "an endpoint drains no more"),
+            Act::Weigh(Some(weight)) => {
+                tracing::info!(upstream = name, endpoint, weight, "an endpoint has another weight");
+            }
+            Act::Weigh(None) => {
+                tracing::info!(upstream = name, endpoint, "an endpoint has its weight again");
+            }
+        }
         Ok(vec![upstream.status()])
     }
 

@@ -2,13 +2,14 @@
 
 use super::discover;
 use super::health;
+use super::limits;
 use super::outlier;
 use super::proxy_protocol::ProxyProtocol;
 use super::retry;
 use super::tls::Sni;
 use super::url::Url;
 use crate::expr::Template;
-use crate::value::{Duration, Problem, Switch, word};
+use crate::value::{Duration, Factor, Limit, Problem, Switch, word};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -49,6 +50,13 @@ pub struct Config {
     /// Where requests go when no endpoint is left that nothing speaks against. Default: `use_all`.
     #[serde(default)]
     pub panic: Panic,
+    /// How many requests they get at once. Default: as many as come.
+    #[serde(default)]
+    pub limits: limits::Config,
+    /// How long it takes until an endpoint that is new, or well again, gets its whole share; it
+    /// begins with a tenth. Default: `0s`.
+    #[serde(default = "at_once")]
+    pub slow_start: Duration,
     /// How long to wait, and for what.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -63,6 +71,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether it matters how many attempts are in flight at all endpoints together.
+    pub(super) fn counts_all(&self) -> bool {
+        let is_bounded =
+            matches!(&self.balance, Balance::Hash(by) if by.load_at_most.on().is_some());
+        is_bounded || self.limits.limits()
+    }
+
     /// Whether TLS is spoken to some endpoint, or may be.
     pub fn speaks_tls(&self) -> bool {
         self.endpoints.iter().any(|member| member.url.is_tls())
@@ -109,6 +124,10 @@ struct Long {
 
 fn one() -> u32 {
     1
+}
+
+fn at_once() -> Duration {
+    Duration::secs(0)
 }
 
 impl<'de> Deserialize<'de> for Member {
@@ -202,6 +221,9 @@ pub enum Balance {
     RoundRobin,
     /// Of two taken at random, the one with fewer requests in flight.
     LeastRequest,
+    /// Of two taken at random, the one whose responses take less time, of late, for as many
+    /// requests as it has in flight; one that becomes slow is known for that at once.
+    PeakEwma,
     /// At random, by weight.
     Random,
     /// The first in the document that can be reached; the others only wait.
@@ -230,6 +252,14 @@ pub struct HashBy {
     /// What tells requests apart, a template: `{client.ip}`, `{request.cookie.sid}`. Requests in
     /// which it is empty go at random.
     pub key: Template,
+    /// How many requests in flight an endpoint may have, of the mean of all, before the requests of
+    /// its keys go to the next. Default: `off`.
+    #[serde(default = "off")]
+    pub load_at_most: Limit<Factor>,
+}
+
+fn off() -> Limit<Factor> {
+    Limit::Off
 }
 
 /// How long to wait for an endpoint.
@@ -326,3 +356,12 @@ impl Default for KeepAlive {
         Self { idle: Duration::secs(60), max_age: Duration::secs(3600) }
     }
 }
+
+/// A number from 1.
+#[derive(JsonSchema)]
+#[schemars(rename = "one-or-more")]
+pub(super) struct OneOrMore(
+    #[schemars(range(min = 1))]
+    #[expect(dead_code, reason = "for the schema")]
+    u32,
+);

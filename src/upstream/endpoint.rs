@@ -1,5 +1,7 @@
 //! One address of an upstream and what is learned of it while it is in use.
 
+use super::latency::Latency;
+use super::limits::{Entered, Pace};
 use super::outlier::Tally;
 use super::standing::Standing;
 use parking_lot::Mutex;
@@ -38,9 +40,18 @@ pub struct Endpoint {
     requests: AtomicU64,
     /// 0 is unknown, [`SILENT`] is no hint, anything else is one more than the seconds.
     keep_alive: AtomicU32,
+    /// What takes the place of the document's weight; [`DOCUMENTED`] is nothing.
+    weight: AtomicU32,
     standing: Standing,
     tally: Tally,
+    latency: Latency,
+    pace: Pace,
+    /// Why its last health check failed.
+    illness: Mutex<Option<Arc<str>>>,
 }
+
+/// In the place of a weight: that of the document holds.
+const DOCUMENTED: u32 = u32::MAX;
 
 const SILENT: u32 = u32::MAX;
 
@@ -64,8 +75,12 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             keep_alive: AtomicU32::new(0),
+            weight: AtomicU32::new(DOCUMENTED),
             standing: Standing::default(),
             tally: Tally::default(),
+            latency: Latency::default(),
+            pace: Pace::default(),
+            illness: Mutex::default(),
         }
     }
 
@@ -89,11 +104,58 @@ impl Endpoint {
         &self.tally
     }
 
+    /// How long its responses take.
+    pub(super) fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// How many requests it can take at once, as far as is known.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Why its last health check failed; empty if none did.
+    pub(super) fn illness(&self) -> String {
+        self.illness.lock().as_deref().unwrap_or_default().to_owned()
+    }
+
+    /// Its health check failed.
+    pub(super) fn falls_ill(&self, why: &str) {
+        *self.illness.lock() = Some(why.into());
+    }
+
+    /// Its share in relation to the others', of which the document says this.
+    pub(super) fn weight(&self, documented: u32) -> u32 {
+        match self.weight.load(Relaxed) {
+            DOCUMENTED => documented,
+            weight => weight,
+        }
+    }
+
+    /// Gives it another weight than the document does, or the document's again.
+    pub(super) fn weigh(&self, weight: Option<u32>) {
+        self.weight.store(weight.unwrap_or(DOCUMENTED), Relaxed);
+    }
+
     /// Counts an attempt as in flight until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
+        self.begun()
+    }
+
+    /// The same, unless so many are in flight already.
+    pub(super) fn begin_within(self: &Arc<Self>, most: usize) -> Option<InFlight> {
+        if most == usize::MAX {
+            return Some(self.begin());
+        }
+        let has_room = |count: usize| (count < most).then_some(count + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, has_room).ok()?;
+        Some(self.begun())
+    }
+
+    fn begun(self: &Arc<Self>) -> InFlight {
         self.requests.fetch_add(1, Relaxed);
-        InFlight { endpoint: Arc::clone(self), has_ended: false, is_trial: false }
+        InFlight { endpoint: Arc::clone(self), has_ended: false, is_trial: false, entered: None }
     }
 
     /// Attempts that have begun and not ended.
@@ -149,6 +211,8 @@ pub struct InFlight {
     has_ended: bool,
     /// Whether its circuit breaker waits for what comes of it.
     is_trial: bool,
+    /// Its place in the upstream, where places are counted.
+    entered: Option<Entered>,
 }
 
 impl InFlight {
@@ -163,6 +227,12 @@ impl InFlight {
         self
     }
 
+    /// Leaves the upstream when it ends.
+    pub(super) fn through(mut self, entered: Option<Entered>) -> Self {
+        self.entered = entered;
+        self
+    }
+
     /// Whether the circuit breaker waits; it is told now.
     pub(super) fn is_trial(&mut self) -> bool {
         std::mem::take(&mut self.is_trial)
@@ -172,6 +242,8 @@ impl InFlight {
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.has_ended, true) {
             self.endpoint.in_flight.fetch_sub(1, Relaxed);
+            // Whoever waits looks at the endpoint next.
+            self.entered = None;
         }
     }
 }

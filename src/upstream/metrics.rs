@@ -16,6 +16,8 @@ pub struct Metrics {
     checks: CounterFamily<3>,
     healthy: GaugeFamily<2>,
     endpoints: GaugeFamily<1>,
+    pending: GaugeFamily<1>,
+    concurrency: GaugeFamily<2>,
     discoveries: CounterFamily<2>,
 }
 
@@ -73,6 +75,16 @@ impl Metrics {
                 "Addresses that an upstream has now.",
                 &["upstream"],
             ),
+            pending: registry.gauge(
+                "falconer_upstream_pending",
+                "Requests that wait until an endpoint has room.",
+                &["upstream"],
+            ),
+            concurrency: registry.gauge(
+                "falconer_upstream_endpoint_concurrency",
+                "How many requests the addresses of an endpoint can take at once, as `adaptive` finds.",
+                &["upstream", "endpoint"],
+            ),
             discoveries: registry.counter(
                 "falconer_upstream_discoveries_total",
                 "Look-ups of names and services and readings of files, by what came of them.",
@@ -87,6 +99,7 @@ impl Metrics {
             retries: self.retries.handle(&[upstream]),
             unaffordable: self.unaffordable.handle(&[upstream]),
             endpoints: self.endpoints.handle(&[upstream]),
+            pending: self.pending.handle(&[upstream]),
         }
     }
 
@@ -109,6 +122,11 @@ impl Metrics {
                 .map(|cause| (*cause, self.failures.handle(&[upstream, endpoint, cause.name()])))
                 .collect(),
         }
+    }
+
+    /// How many requests an endpoint can take at once.
+    pub(super) fn concurrency(&self, upstream: &str, endpoint: &str) -> Gauge {
+        self.concurrency.handle(&[upstream, endpoint])
     }
 
     /// The handles of an endpoint that is checked.
@@ -137,6 +155,8 @@ pub(super) struct OfUpstream {
     pub(super) unaffordable: Counter,
     /// How many addresses it has.
     pub(super) endpoints: Gauge,
+    /// How many requests wait.
+    pub(super) pending: Gauge,
 }
 
 /// Look-ups and readings of one upstream, by what came of them.

@@ -8,6 +8,8 @@ mod connect;
 mod discover;
 mod endpoint;
 pub mod health;
+mod latency;
+mod limits;
 mod mentioned;
 mod metrics;
 mod outcome;
@@ -32,13 +34,14 @@ pub use discover::{
     Service,
 };
 pub use endpoint::{Address, Endpoint, InFlight, States};
+pub use limits::Place;
 pub use metrics::Metrics;
 pub use outcome::{FailureKind, Outcome};
 pub use peer::Follows;
 pub use picked::Picked;
 pub use request::{Introduced, Outgoing, introduce, prepare};
-pub use set::Upstream;
+pub use set::{Lack, Terms, Upstream};
 pub use standing::{Health, Standing};
-pub use status::{EndpointStatus, State, UpstreamStatus};
+pub use status::{Act, EndpointStatus, State, UpstreamStatus};
 pub use tls::{Security, Sni};
 pub use url::Url;

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[schemars(rename = "outlier")]
 pub struct Config {
     /// So many failed attempts in a row take an endpoint out. Default: 5.
-    #[schemars(with = "Limit<OneOrMore>")]
+    #[schemars(with = "Limit<super::config::OneOrMore>")]
     pub consecutive_failures: Limit<u32>,
     /// So large a share of failed attempts within `window` takes an endpoint out. Default: `50%`.
     pub failure_rate: Limit<Share>,
@@ -43,15 +43,6 @@ pub struct Config {
     /// The largest share of the endpoints that may be out at once, rounded down. Default: `50%`.
     pub eject_at_most: Share,
 }
-
-/// A number from 1.
-#[derive(JsonSchema)]
-#[schemars(rename = "one-or-more")]
-struct OneOrMore(
-    #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "for the schema")]
-    u32,
-);
 
 /// A number from 2.
 #[derive(JsonSchema)]
@@ -382,7 +373,7 @@ mod tests {
         }
 
         fn is_good(&self, index: usize, now: u64) -> bool {
-            self.candidates[index].endpoint.standing().is_good(Moment(now))
+            self.candidates[index].endpoint.standing().is_good(Moment(now), 0)
         }
     }
 

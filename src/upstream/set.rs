@@ -3,12 +3,15 @@
 mod choose;
 mod judge;
 
-use super::balance::{Balance, Candidate, First, Hash, LeastRequest, Random, RoundRobin};
+pub use choose::{Lack, Terms};
+
+use super::balance::{Balance, Candidate, First, Hash, LeastRequest, PeakEwma, Random, RoundRobin};
 use super::clock::Moment;
 use super::config::{self, Config, Timeouts};
 use super::discover::{Discovery, Located, Sources, fixed};
 use super::endpoint::{Endpoint, States};
 use super::health::{Checks, Manner, Turn, Wanted};
+use super::limits::Gate;
 use super::mentioned::{Mentioned, Mentions};
 use super::metrics::{Metrics, OfUpstream};
 use super::outcome::Outcome;
@@ -17,7 +20,7 @@ use super::peer::{Follows, Template};
 use super::picked::Picked;
 use super::proxy_protocol;
 use super::retry::Retry;
-use super::status::{EndpointStatus, State, UpstreamStatus};
+use super::status::{Act, EndpointStatus, State, UpstreamStatus};
 use super::tls::Security;
 use super::url::Url;
 use crate::exchange::{Client, Connection};
@@ -25,6 +28,7 @@ use crate::expr;
 use crate::value::Switch;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -44,6 +48,10 @@ pub struct Upstream {
     metrics: Metrics,
     mentions: Mentions,
     set: ArcSwap<Set>,
+    /// What the set was made of, and whether that is all.
+    located: Mutex<(Vec<Located>, bool)>,
+    /// Counts what is in flight, where that matters, and has requests wait.
+    gate: Option<Arc<Gate>>,
     /// How its endpoints are checked, if they are.
     manner: Option<Arc<Manner>>,
     checks: Arc<Checks>,
@@ -88,6 +96,10 @@ impl Upstream {
             Some(before) => before.checks.clone(),
             None => Checks::new(name.clone(), metrics.clone()),
         };
+        let gate = config.counts_all().then(|| {
+            // What is in flight for the document before this one is in flight all the same.
+            before.and_then(|before| before.gate.clone()).unwrap_or_default()
+        });
         let mentions = Mentions::going_on_with(before.map(|b| &b.mentions), &name, metrics);
         let upstream = Self {
             counts: metrics.of_upstream(&name),
@@ -103,10 +115,12 @@ impl Upstream {
             mentions,
             metrics: metrics.clone(),
             set: ArcSwap::from_pointee(Set::none()),
+            located: Mutex::default(),
+            gate,
             followers: OnceLock::new(),
         };
         let is_whole = upstream.config.discover.is_none();
-        upstream.rebuild(&fixed(&upstream.config), is_whole, None);
+        upstream.rebuild(fixed(&upstream.config), is_whole, None);
         Arc::new(upstream)
     }
 
@@ -167,6 +181,7 @@ impl Upstream {
     /// How its endpoints fare.
     pub fn status(&self) -> UpstreamStatus {
         let (set, now) = (self.set.load(), Moment::of(Instant::now()));
+        let room = self.config.limits.room();
         let status = |candidate: &Candidate| EndpointStatus {
             endpoint: candidate.endpoint.label().to_string(),
             address: candidate.endpoint.address().to_string(),
@@ -174,20 +189,31 @@ impl Upstream {
             priority: candidate.priority,
             state: State::of(&candidate.endpoint, now),
             in_flight: candidate.endpoint.in_flight(),
+            most: Some(room.of(&candidate.endpoint)).filter(|most| *most < usize::MAX),
             requests: candidate.endpoint.requests(),
         };
         let endpoints = set.candidates.iter().map(status).collect();
-        UpstreamStatus { upstream: self.name.to_string(), endpoints }
+        let pending = self.gate.as_ref().map_or(0, |gate| gate.waiting());
+        UpstreamStatus { upstream: self.name.to_string(), pending, endpoints }
     }
 
-    /// Has the endpoints of this label or address get no further requests, or again; gives how many
-    /// there are.
-    pub fn drain(&self, endpoint: &str, is_draining: bool) -> usize {
+    /// Does this with the endpoints of this label or address; gives how many there are.
+    pub fn act(&self, endpoint: &str, act: Act) -> usize {
+        let located = self.located.lock();
         let set = self.set.load();
         let meant = set.candidates.iter().map(|candidate| &candidate.endpoint).filter(|known| {
             **known.label() == *endpoint || known.address().to_string() == endpoint
         });
-        meant.map(|known| known.standing().drain(is_draining)).count()
+        let does = |known: &Arc<Endpoint>| match act {
+            Act::Drain => known.standing().drain(true),
+            Act::Resume => known.standing().drain(false),
+            Act::Weigh(weight) => known.weigh(weight),
+        };
+        let count = meant.map(does).count();
+        if matches!(act, Act::Weigh(_)) && count > 0 {
+            self.build(&located.0, located.1, None);
+        }
+        count
     }
 
     /// A request begins, whose retries are to be paid for.
@@ -297,7 +323,14 @@ impl Upstream {
 
     /// Goes on with these endpoints. If they are all there are, those that it had besides are gone,
     /// and their streams end in so long, if that is said.
-    fn rebuild(&self, located: &[Located], is_whole: bool, end: Option<Duration>) {
+    fn rebuild(&self, located: Vec<Located>, is_whole: bool, end: Option<Duration>) {
+        let mut last = self.located.lock();
+        *last = (located, is_whole);
+        self.build(&last.0, is_whole, end);
+    }
+
+    /// Whoever calls this holds the lock of `located`.
+    fn build(&self, located: &[Located], is_whole: bool, end: Option<Duration>) {
         let mut set = Set::none();
         let mut mentions = Vec::new();
         for Located { member, addresses } in located {
@@ -310,11 +343,13 @@ impl Upstream {
                     authority: authority(&member.url),
                     mentioned: mentioned.clone(),
                 });
-                set.candidates.push(Candidate {
-                    endpoint: self.states.endpoint(&self.name, &mentioned.label, address),
-                    weight: member.weight,
-                    priority: member.priority,
-                });
+                let endpoint = self.states.endpoint(&self.name, &mentioned.label, address);
+                endpoint.standing().starts_slowly(self.config.slow_start.0);
+                let shown = self.config.limits.adaptive.as_ref();
+                let shown = shown.map(|_| self.metrics.concurrency(&self.name, &mentioned.label));
+                endpoint.pace().show(shown);
+                let (weight, priority) = (endpoint.weight(member.weight), member.priority);
+                set.candidates.push(Candidate { endpoint, weight, priority });
             }
             mentions.push(mentioned);
         }
@@ -323,7 +358,8 @@ impl Upstream {
             config::Balance::LeastRequest => Box::new(LeastRequest::new(&set.candidates)),
             config::Balance::Random => Box::new(Random::new(&set.candidates)),
             config::Balance::First => Box::new(First::new(&set.candidates)),
-            config::Balance::Hash(_) => Box::new(Hash::new(&set.candidates)),
+            config::Balance::PeakEwma => Box::new(PeakEwma::new(&set.candidates)),
+            config::Balance::Hash(by) => Box::new(Hash::new(&set.candidates, by.load_at_most.on())),
         };
         self.set.store(Arc::new(set));
         self.keep_checks();
@@ -362,7 +398,7 @@ async fn follow(upstream: Weak<Upstream>, mut sources: Sources, settled: watch::
             let Some(upstream) = upstream.upgrade() else { return };
             // What is gone at first is told by the reload that brought the upstream.
             let end = (!is_first).then(|| sources.drain());
-            upstream.rebuild(&sources.located(), sources.is_whole(), end);
+            upstream.rebuild(sources.located(), sources.is_whole(), end);
             upstream.show();
             is_news = false;
         }

@@ -1,9 +1,9 @@
 //! Whether an endpoint may be picked at the moment.
 
 use super::breaker::{Breaker, Circuit};
-use super::clock::Moment;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use super::clock::{Moment, millis};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// What speaks against an endpoint: nothing, most of the time, and then a pick reads one byte.
 #[derive(Debug)]
@@ -13,6 +13,10 @@ pub struct Standing {
     breaker: Breaker,
     /// Another number for each time that it came to be, or fell ill.
     era: AtomicU32,
+    /// Since when it is new, or well again; asked only while it is fresh.
+    fresh_since: AtomicU64,
+    /// How long it is fresh, in milliseconds.
+    slow_start: AtomicU64,
 }
 
 static ERAS: AtomicU32 = AtomicU32::new(0);
@@ -25,6 +29,15 @@ const UNHEALTHY: u8 = 1 << 1;
 const EJECTED: u8 = 1 << 2;
 /// It is to get no further requests.
 const DRAINING: u8 = 1 << 3;
+/// It is new, or well again, and not yet to get its whole share: the only doubt that leaves it some.
+const FRESH: u8 = 1 << 4;
+
+/// What a fresh endpoint gets of its share at least, in thousandths.
+const LEAST_SHARE: u64 = 100;
+/// The whole share.
+pub(super) const WHOLE: u64 = 1000;
+/// In the place of a time: no document has said how long it is fresh.
+const UNKNOWN: u64 = u64::MAX;
 
 /// What health checks know of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +52,9 @@ pub enum Health {
 
 impl Default for Standing {
     fn default() -> Self {
-        let (doubts, breaker) = Default::default();
-        Self { doubts, breaker, era: AtomicU32::new(next_era()) }
+        let (doubts, breaker, fresh_since) = Default::default();
+        let (era, slow_start) = (AtomicU32::new(next_era()), AtomicU64::new(UNKNOWN));
+        Self { doubts, breaker, era, fresh_since, slow_start }
     }
 }
 
@@ -54,12 +68,48 @@ impl Standing {
         self.era.load(Relaxed)
     }
 
-    /// Whether it may be picked.
-    pub(super) fn is_good(&self, now: Moment) -> bool {
-        match self.doubts.load(Relaxed) {
-            0 => true,
+    /// Whether it may be picked; if it is fresh, by a request that drew a number from 0 to below
+    /// [`WHOLE`] that is within its share.
+    pub(super) fn is_good(&self, now: Moment, drawn: u64) -> bool {
+        let doubts = self.doubts.load(Relaxed);
+        if doubts == 0 {
+            return true;
+        }
+        match doubts & !FRESH {
+            0 => drawn < self.share(now),
             EJECTED => self.breaker.admits(now),
             _ => false,
+        }
+    }
+
+    /// What it gets of its share now, in thousandths.
+    pub(super) fn share(&self, now: Moment) -> u64 {
+        if self.doubts.load(Relaxed) & FRESH == 0 {
+            return WHOLE;
+        }
+        let elapsed = millis(now.since(Moment(self.fresh_since.load(Relaxed))));
+        let slow_start = self.slow_start.load(Relaxed);
+        if elapsed >= slow_start {
+            self.doubts.fetch_and(!FRESH, Relaxed);
+            return WHOLE;
+        }
+        (elapsed.saturating_mul(WHOLE) / slow_start).max(LEAST_SHARE)
+    }
+
+    /// How long it is fresh from now on whenever it is well again; if it was not known before, it
+    /// is that now.
+    pub(super) fn starts_slowly(&self, slow_start: Duration) {
+        let is_new = self.slow_start.swap(millis(slow_start), Relaxed) == UNKNOWN;
+        if is_new {
+            self.is_fresh();
+        }
+    }
+
+    /// It is new, or well again.
+    fn is_fresh(&self) {
+        if !matches!(self.slow_start.load(Relaxed), 0 | UNKNOWN) {
+            self.fresh_since.store(Moment::of(Instant::now()).0, Relaxed);
+            self.doubts.fetch_or(FRESH, Relaxed);
         }
     }
 
@@ -81,6 +131,9 @@ impl Standing {
         self.doubts.fetch_or(doubt, Relaxed);
         if health == Health::Unhealthy && before != health {
             self.era.store(next_era(), Relaxed);
+        }
+        if health == Health::Healthy && before != health {
+            self.is_fresh();
         }
         before != health
     }
@@ -116,8 +169,11 @@ impl Standing {
     }
 
     pub(super) fn readmit(&self) {
-        self.doubts.fetch_and(!EJECTED, Relaxed);
+        let before = self.doubts.fetch_and(!EJECTED, Relaxed);
         self.breaker.close();
+        if before & EJECTED != 0 {
+            self.is_fresh();
+        }
     }
 
     /// What its circuit breaker does.
@@ -136,10 +192,73 @@ impl Standing {
             true => self.doubts.fetch_or(DRAINING, Relaxed),
             false => self.doubts.fetch_and(!DRAINING, Relaxed),
         };
+        if !is_draining {
+            self.is_fresh();
+        }
     }
 
     /// Whether it gets no further requests.
     pub fn is_draining(&self) -> bool {
         self.doubts.load(Relaxed) & DRAINING != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+    fn fresh() -> (Standing, Moment) {
+        let standing = Standing::default();
+        standing.starts_slowly(TEN_SECONDS);
+        let began = Moment(standing.fresh_since.load(Relaxed));
+        (standing, began)
+    }
+
+    #[test]
+    fn who_is_new_gets_its_share_little_by_little() {
+        let (standing, began) = fresh();
+        let share = |secs| standing.share(began.after(Duration::from_secs(secs)));
+        assert_eq!([0, 1, 5, 9, 10, 11].map(share), [100, 100, 500, 900, 1000, 1000]);
+        let middle = began.after(TEN_SECONDS / 2);
+        let (standing, _) = fresh();
+        assert!(standing.is_good(middle, 499) && !standing.is_good(middle, 500));
+    }
+
+    #[test]
+    fn a_document_that_follows_begins_nothing_anew() {
+        let (standing, began) = fresh();
+        let over = began.after(TEN_SECONDS);
+        assert_eq!(standing.share(over), WHOLE);
+        standing.starts_slowly(2 * TEN_SECONDS);
+        assert_eq!(standing.share(over), WHOLE);
+    }
+
+    #[test]
+    fn who_is_well_again_begins_anew() {
+        type Act = fn(&Standing);
+        let falls: [(Act, Act); 3] = [
+            (|s| _ = s.checked(Health::Unhealthy), |s| _ = s.checked(Health::Healthy)),
+            (|s| s.eject(Moment(1)), Standing::readmit),
+            (|s| s.drain(true), |s| s.drain(false)),
+        ];
+        for (falls, rises) in falls {
+            let (standing, began) = fresh();
+            let over = began.after(TEN_SECONDS);
+            assert_eq!(standing.share(over), WHOLE);
+            falls(&standing);
+            rises(&standing);
+            assert_eq!(standing.doubts.load(Relaxed), FRESH);
+        }
+    }
+
+    #[test]
+    fn without_a_slow_start_nobody_is_fresh() {
+        let standing = Standing::default();
+        standing.starts_slowly(Duration::ZERO);
+        standing.checked(Health::Unhealthy);
+        standing.checked(Health::Healthy);
+        assert_eq!(standing.doubts.load(Relaxed), 0);
     }
 }

@@ -3,14 +3,27 @@
 use super::breaker::Circuit;
 use super::clock::Moment;
 use super::endpoint::Endpoint;
-use super::standing::Health;
+use super::standing::{Health, WHOLE};
 use serde::{Deserialize, Serialize};
+
+/// What an operator has done with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It gets no further requests.
+    Drain,
+    /// It gets requests again.
+    Resume,
+    /// It gets another weight than the document gives it, or that again.
+    Weigh(Option<u32>),
+}
 
 /// An upstream and its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamStatus {
     /// Its name.
     pub upstream: String,
+    /// Requests that wait until an endpoint has room.
+    pub pending: usize,
     /// Each of its addresses, in the order of the document.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -22,7 +35,7 @@ pub struct EndpointStatus {
     pub endpoint: String,
     /// Where it is.
     pub address: String,
-    /// Its share in relation to the others'.
+    /// Its share in relation to the others', whoever gave it.
     pub weight: u32,
     /// It is used only when none of a lower number is left.
     pub priority: u32,
@@ -31,6 +44,8 @@ pub struct EndpointStatus {
     pub state: State,
     /// Requests that it has not answered yet.
     pub in_flight: usize,
+    /// How many it may get at once; `None` if that is not limited.
+    pub most: Option<usize>,
     /// Requests that it got since it was first mentioned.
     pub requests: u64,
 }
@@ -41,10 +56,18 @@ pub struct EndpointStatus {
 pub enum State {
     /// It does.
     Serving,
+    /// It does, but is new or well again, and gets a part of its share only.
+    Fresh {
+        /// How much, in percent.
+        share: u64,
+    },
     /// Its health check has had no result yet.
     Unchecked,
     /// Its health check failed.
-    Unhealthy,
+    Unhealthy {
+        /// Why.
+        why: String,
+    },
     /// Outlier detection took it out.
     Ejected {
         /// Why.
@@ -68,13 +91,16 @@ impl State {
             return Self::Draining;
         }
         match standing.health() {
-            Health::Unhealthy => return Self::Unhealthy,
+            Health::Unhealthy => return Self::Unhealthy { why: endpoint.illness() },
             Health::Unchecked => return Self::Unchecked,
             Health::Healthy => {}
         }
         let why = || endpoint.tally().why();
         match standing.circuit(now) {
-            Circuit::Closed => Self::Serving,
+            Circuit::Closed => match standing.share(now) {
+                WHOLE => Self::Serving,
+                share => Self::Fresh { share: share * 100 / WHOLE },
+            },
             Circuit::Open => {
                 Self::Ejected { why: why(), tries_in: standing.tries_in(now).as_secs() }
             }

@@ -7,6 +7,7 @@
 mod byte_rate;
 mod diagnostic;
 mod duration;
+mod factor;
 mod field_name;
 mod limit;
 mod list;
@@ -23,6 +24,7 @@ mod word;
 pub use byte_rate::ByteRate;
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::Duration;
+pub use factor::Factor;
 pub use field_name::FieldName;
 pub use limit::Limit;
 pub use list::OneOrMany;

@@ -30,14 +30,11 @@ impl<C: Chance> LeastRequest<C> {
 
 impl<C: Chance> Balance for LeastRequest<C> {
     fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
-        self.tiers.pick(|shares| {
-            let first = shares.draw(&self.chance, eligible, None)?;
-            let Some(second) = shares.draw(&self.chance, eligible, Some(first)) else {
-                return Some(first);
-            };
-            let is_less = compare(eligible.get(second)?, eligible.get(first)?).is_lt();
-            Some(if is_less { second } else { first })
-        })
+        let is_as_idle = |first, second| match (eligible.get(first), eligible.get(second)) {
+            (Some(first), Some(second)) => compare(first, second).is_le(),
+            _ => true,
+        };
+        self.tiers.pick(|shares| shares.draw_two(&self.chance, eligible, is_as_idle))
     }
 }
 

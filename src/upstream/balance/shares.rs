@@ -44,6 +44,18 @@ impl Shares {
         blind.or_else(|| self.draw_counting(chance, is_left))
     }
 
+    /// Draws two, and keeps the first if it is at least as good.
+    pub(super) fn draw_two(
+        &self,
+        chance: &impl Chance,
+        eligible: &Eligible<'_>,
+        is_as_good: impl Fn(usize, usize) -> bool,
+    ) -> Option<usize> {
+        let first = self.draw(chance, eligible, None)?;
+        let second = self.draw(chance, eligible, Some(first));
+        Some(second.filter(|second| !is_as_good(first, *second)).unwrap_or(first))
+    }
+
     /// Draws among those left by their own sum, so that the shares stay exact.
     fn draw_counting(
         &self,

@@ -2,6 +2,7 @@ use super::super::endpoint::Address;
 use super::*;
 use crate::upstream::Health;
 use crate::upstream::clock::Moment;
+use crate::value::Factor;
 use parking_lot::Mutex;
 
 /// Chance that repeats itself from run to run.
@@ -51,13 +52,14 @@ fn counts(picks: &[usize], of: usize) -> Vec<usize> {
 }
 
 /// Every policy over the same candidates.
-fn every(candidates: &[Candidate]) -> [(&'static str, Box<dyn Balance>); 4] {
+fn every(candidates: &[Candidate]) -> [(&'static str, Box<dyn Balance>); 5] {
     [
         ("round_robin", Box::new(RoundRobin::new(candidates))),
         ("least_request", Box::new(LeastRequest::with_chance(candidates, seeded()))),
+        ("peak_ewma", Box::new(PeakEwma::with_chance(candidates, seeded()))),
         ("random", Box::new(Random::with_chance(candidates, seeded()))),
         // Without keys.
-        ("hash", Box::new(Hash::new(candidates))),
+        ("hash", Box::new(Hash::new(candidates, None))),
     ]
 }
 
@@ -166,7 +168,7 @@ mod every_policy {
             assert_eq!(counts(&good, 4), [0, 0, 0, 100], "{name}");
             let rest = tried(&[3]);
             assert_eq!(balancer.pick(&among(&candidates, &rest)), None, "{name}");
-            let any = || balancer.pick(&Eligible::wanted(&candidates, &rest)).unwrap();
+            let any = || balancer.pick(&among(&candidates, &rest).wanted()).unwrap();
             let any: Vec<_> = (0..100).map(|_| any()).collect();
             let [unhealthy, ejected, draining, last] = counts(&any, 4)[..] else { panic!() };
             assert!(unhealthy > 0 && ejected > 0, "{name}: {any:?}");
@@ -369,7 +371,7 @@ mod hash {
     }
 
     fn ports(candidates: &[Candidate], keys: u32) -> Vec<Option<String>> {
-        let hash = Hash::new(candidates);
+        let hash = Hash::new(candidates, None);
         let pick = |key: u32| {
             let index =
                 hash.pick_by(Hash::of(&key.to_string()), &among(candidates, &Tried::new()))?;
@@ -401,7 +403,7 @@ mod hash {
     #[test]
     fn a_key_whose_endpoint_was_tried_goes_to_the_next() {
         let candidates = [at(1, 1), at(2, 1), at(3, 1)];
-        let balancer = Hash::new(&candidates);
+        let balancer = Hash::new(&candidates, None);
         let mut seen = Tried::new();
         for _ in 0..3 {
             let index = balancer.pick_by(7, &among(&candidates, &seen)).unwrap();
@@ -416,5 +418,115 @@ mod hash {
         let candidates = [at(1, 65_535), at(2, 65_535)];
         let labels = ports(&candidates, 1_000);
         assert!(labels.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn an_eleventh_endpoint_takes_its_own_part_of_the_keys_and_no_more() {
+        let ten: Vec<Candidate> = (1..=10).map(|port| at(port, 1)).collect();
+        let eleven: Vec<Candidate> = (1..=11).map(|port| at(port, 1)).collect();
+        let (before, after) = (ports(&ten, 10_000), ports(&eleven, 10_000));
+        let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+        assert!((700..=1_200).contains(&moved), "{moved} of 10,000");
+    }
+
+    /// Gives each of these keys to an endpoint that keeps it; then how many each has.
+    fn busy(candidates: &[Candidate], seen: &Tried, keys: u64) -> Vec<usize> {
+        let hash = Hash::new(candidates, Some(Factor::percent(125)));
+        let mut attempts = Vec::new();
+        for key in 0..keys {
+            // Few keys get most of the requests, as in life.
+            let key = Hash::of(&(key % 7).to_string());
+            let eligible = among(candidates, seen).busy(attempts.len());
+            let index = hash.pick_by(key, &eligible).unwrap();
+            attempts.push(candidates[index].endpoint.begin());
+            for candidate in candidates {
+                let weights: u64 = candidates.iter().map(|c| u64::from(c.weight)).sum();
+                let fair = attempts.len() as u64 * u64::from(candidate.weight);
+                let most = Factor::percent(125).of_ratio(fair, weights);
+                let left = candidates.len() - usize::from(!seen.is_empty());
+                let in_flight = candidate.endpoint.in_flight() as u64;
+                assert!(in_flight <= most || left < candidates.len(), "{in_flight} of {most}");
+            }
+        }
+        candidates.iter().map(|candidate| candidate.endpoint.in_flight()).collect()
+    }
+
+    #[test]
+    fn no_load_is_over_its_bound() {
+        let candidates: Vec<Candidate> = (1..=10).map(|port| at(port, 1)).collect();
+        let loads = busy(&candidates, &Tried::new(), 1_000);
+        assert!(loads.iter().all(|load| *load <= 125), "{loads:?}");
+        let heavy = [at(1, 3), at(2, 1), at(3, 1)];
+        let loads = busy(&heavy, &Tried::new(), 1_000);
+        assert!(loads[0] > 400, "{loads:?}");
+    }
+
+    #[test]
+    fn where_one_is_out_the_others_have_bounds_of_their_own() {
+        let candidates = [at(1, 1), at(2, 1), at(3, 1)];
+        let loads = busy(&candidates, &tried(&[1]), 1_000);
+        assert_eq!(loads[1], 0);
+        assert!(loads.iter().all(|load| *load <= 625), "{loads:?}");
+    }
+}
+
+mod peak_ewma {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_takes_long_gets_less() {
+        let candidates = primaries(&[1, 1, 1, 1]);
+        for (index, candidate) in candidates.iter().enumerate() {
+            let took = if index == 0 { 100 } else { 10 };
+            candidate.endpoint.latency().took(Duration::from_millis(took), Moment(0));
+        }
+        let balancer = PeakEwma::with_chance(&candidates, seeded());
+        let counts = counts(&picks(&balancer, &candidates, &Tried::new(), 1_000), 4);
+        assert_eq!(counts[0], 0, "{counts:?}");
+    }
+
+    #[test]
+    fn the_fast_one_may_have_more_in_flight() {
+        let candidates = primaries(&[1, 1]);
+        for (candidate, took) in candidates.iter().zip([10, 100]) {
+            candidate.endpoint.latency().took(Duration::from_millis(took), Moment(0));
+        }
+        let balancer = PeakEwma::with_chance(&candidates, seeded());
+        let mut attempts = Vec::new();
+        for _ in 0..110 {
+            let index = balancer.pick(&among(&candidates, &Tried::new())).unwrap();
+            attempts.push(candidates[index].endpoint.begin());
+        }
+        let slow = candidates[1].endpoint.in_flight();
+        assert!((9..=11).contains(&slow), "{slow}");
+    }
+}
+
+mod fresh {
+    use super::*;
+    use crate::upstream::standing::WHOLE;
+    use std::time::Duration;
+
+    #[test]
+    fn every_policy_gives_it_its_part() {
+        let ten_seconds = Duration::from_secs(10);
+        // By a whole key for each, `hash` gives it what it takes from its neighbours.
+        for (name, half) in [("round_robin", 0), ("least_request", 1), ("random", 3)] {
+            let candidates = primaries(&[1, 1, 1, 1]);
+            candidates[0].endpoint.standing().starts_slowly(ten_seconds);
+            let now = Moment::of(std::time::Instant::now()).after(ten_seconds / 2);
+            let balancer = &every(&candidates)[half];
+            assert_eq!(balancer.0, name);
+            let (none, mut rng) = (Tried::new(), fastrand::Rng::with_seed(3));
+            let mut picks = Vec::new();
+            for _ in 0..10_000 {
+                let eligible = Eligible::good(&candidates, &none, now).drawn(rng.u64(..WHOLE));
+                picks.push(balancer.1.pick(&eligible).unwrap());
+            }
+            let counts = counts(&picks, 4);
+            // A seventh would be exact; of two draws the other one is never fresh for itself.
+            assert!((1_000..1_800).contains(&counts[0]), "{name}: {counts:?}");
+        }
     }
 }

@@ -10,6 +10,7 @@ pub use config::{Config, Name, Resolver};
 pub use dns::Dns;
 pub(super) use sources::{Located, Sources, fixed};
 
+use super::clock::millis;
 use super::config::Member;
 use crate::value::Diagnostic;
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -84,7 +86,8 @@ pub type ReadList = fn(&Path) -> Result<Vec<Member>, Vec<Diagnostic>>;
 pub struct Discovery {
     lookup: Arc<dyn Lookup>,
     read: ReadList,
-    drain: Duration,
+    /// Milliseconds.
+    drain: AtomicU64,
     addresses: Living<Asked, IpAddr>,
     services: Living<Asked, Service>,
     files: Living<PathBuf, Member>,
@@ -99,7 +102,13 @@ impl Discovery {
     /// are no longer found end after `drain`.
     pub fn new(lookup: Arc<dyn Lookup>, read: ReadList, drain: Duration) -> Arc<Self> {
         let (addresses, services, files) = Default::default();
+        let drain = AtomicU64::new(millis(drain));
         Arc::new(Self { lookup, read, drain, addresses, services, files })
+    }
+
+    /// Streams of endpoints that are no longer found end after this from now on.
+    pub fn drains_in(&self, drain: Duration) {
+        self.drain.store(millis(drain), Relaxed);
     }
 
     fn addresses(&self, asked: &Asked) -> Watched<IpAddr> {

@@ -11,6 +11,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// An endpoint as it is named, and the addresses it has at the moment.
@@ -78,7 +79,7 @@ impl Sources {
 
     /// How long streams of endpoints go on that are no longer found.
     pub(crate) fn drain(&self) -> Duration {
-        self.discovery.drain
+        Duration::from_millis(self.discovery.drain.load(Relaxed))
     }
 
     /// All endpoints, with the addresses that are known.

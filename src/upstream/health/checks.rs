@@ -177,6 +177,9 @@ impl Checks {
             counter.inc();
             let before = endpoint.standing().health();
             let now = task.tally.note(before, result.is_ok(), task.manner.check.thresholds);
+            if let Err(Failure(why)) = result {
+                endpoint.falls_ill(why);
+            }
             endpoint.standing().checked(now);
             let endpoint = Arc::clone(endpoint);
             task.has_result.send_replace(true);

@@ -5,30 +5,49 @@ use crate::upstream::balance::{Eligible, Hash, Tried};
 use crate::upstream::breaker::Circuit;
 use crate::upstream::clock::Moment;
 use crate::upstream::config::{self, Timeouts};
-use crate::upstream::endpoint::InFlight;
+use crate::upstream::endpoint::{Endpoint, InFlight};
+use crate::upstream::limits::Place;
 use crate::upstream::peer::Follows;
 use crate::upstream::picked::Picked;
-use std::time::Instant;
+use crate::upstream::standing::WHOLE;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What an attempt goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// What tells the request apart; empty is nothing.
+    pub key: &'a str,
+    /// Whether an endpoint will do that something speaks against, if the document agrees and no
+    /// other is left.
+    pub panics: bool,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// What follows its head.
+    pub follows: Follows,
+}
+
+/// Why no endpoint was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// None is left.
+    Endpoint,
+    /// Those that are left have as many requests as they may.
+    Room,
+}
 
 impl Upstream {
-    /// Picks an endpoint that was not tried; `None` if there is none. An empty key is none. Those
-    /// that something speaks against are picked only if `panics`, and the document agrees.
-    pub fn pick(
-        &self,
-        tried: &mut Tried,
-        key: &str,
-        panics: bool,
-        timeouts: Timeouts,
-        follows: Follows,
-    ) -> Option<Picked> {
+    /// Picks an endpoint that was not tried.
+    pub fn pick(&self, tried: &mut Tried, terms: Terms<'_>) -> Result<Picked, Lack> {
         let set = self.set.load();
         tried.begin(set.serial);
         let started = Instant::now();
-        let (index, in_flight) = self.choose(&set, tried, key, panics, Moment::of(started))?;
-        let reached = set.members.get(index)?;
+        let (index, in_flight) = self.choose(&set, tried, &terms, Moment::of(started))?;
+        let reached = set.members.get(index).ok_or(Lack::Endpoint)?;
         reached.mentioned.metrics.attempts.inc();
         let endpoint = in_flight.endpoint();
-        Some(Picked {
+        let Terms { timeouts, follows, .. } = terms;
+        Ok(Picked {
             index,
             started,
             peer: Some(reached.template.peer(endpoint, timeouts, follows, started)),
@@ -39,38 +58,120 @@ impl Upstream {
         })
     }
 
+    /// A place among the requests that wait for room; `None` if too many wait already.
+    pub fn queue(&self) -> Option<Place> {
+        let gate = self.gate.as_ref()?;
+        gate.queue(self.config.limits.pending as usize, &self.counts.pending)
+    }
+
+    /// How long a request waits for room.
+    pub fn longest_pending(&self) -> Duration {
+        self.config.limits.pending_timeout.0
+    }
+
     fn choose(
         &self,
         set: &Set,
         tried: &Tried,
-        key: &str,
-        panics: bool,
+        terms: &Terms<'_>,
         now: Moment,
-    ) -> Option<(usize, InFlight)> {
+    ) -> Result<(usize, InFlight), Lack> {
+        let in_flight = self.gate.as_ref().map_or(0, |gate| gate.in_flight());
+        let good = Eligible::good(&set.candidates, tried, now).busy(in_flight);
+        let is_slow = !self.config.slow_start.0.is_zero();
+        let drawn = if is_slow { fastrand::u64(..WHOLE) } else { 0 };
+        let mut found = self.take(set, terms.key, good.drawn(drawn), now);
+        if found.is_err() && drawn > 0 {
+            // Whoever is left is fresh.
+            found = self.take(set, terms.key, good, now);
+        }
+        match found {
+            Err(Lack::Endpoint) if terms.panics && self.config.panic != config::Panic::Fail => {
+                self.take(set, terms.key, good.wanted(), now)
+            }
+            found => found,
+        }
+    }
+
+    /// Takes one of these, if there is room.
+    fn take(
+        &self,
+        set: &Set,
+        key: &str,
+        eligible: Eligible<'_>,
+        now: Moment,
+    ) -> Result<(usize, InFlight), Lack> {
         let pick = |eligible: &Eligible<'_>| match key {
             "" => set.balancer.pick(eligible),
             key => set.balancer.pick_by(Hash::of(key), eligible),
         };
-        // A breaker that has one request try refuses the next: so this ends.
-        while let Some(index) = pick(&Eligible::good(&set.candidates, tried, now)) {
-            let endpoint = &set.candidates.get(index)?.endpoint;
-            let standing = endpoint.standing();
-            if standing.is_ejected() {
-                if standing.begin_trial(now) && self.outlier.is_some() {
-                    return Some((index, endpoint.begin().on_trial()));
+        let roomy = eligible.within(self.config.limits.room());
+        // A breaker that has one request try refuses the next, and so does who is full: this ends.
+        while let Some(index) = pick(&roomy) {
+            let endpoint = &set.candidates.get(index).ok_or(Lack::Endpoint)?.endpoint;
+            let is_trial = match eligible.is_any() {
+                true => false,
+                false => match self.tries(endpoint, now) {
+                    Some(is_trial) => is_trial,
+                    None => continue,
+                },
+            };
+            match self.begin(endpoint) {
+                Ok(in_flight) if is_trial => return Ok((index, in_flight.on_trial())),
+                Ok(in_flight) => return Ok((index, in_flight)),
+                Err(full) => {
+                    if is_trial {
+                        endpoint.standing().tells_nothing();
+                    }
+                    if full == Full::Upstream {
+                        return Err(Lack::Room);
+                    }
                 }
-                if self.outlier.is_some() && standing.circuit(now) != Circuit::Closed {
-                    continue;
-                }
-                // Nobody judges here what comes of a trial.
-                standing.readmit();
             }
-            return Some((index, endpoint.begin()));
         }
-        if !panics || self.config.panic == config::Panic::Fail {
-            return None;
+        match self.config.limits.limits() && pick(&eligible).is_some() {
+            true => Err(Lack::Room),
+            false => Err(Lack::Endpoint),
         }
-        let index = pick(&Eligible::wanted(&set.candidates, tried))?;
-        Some((index, set.candidates.get(index)?.endpoint.begin()))
     }
+
+    /// Whether the request that goes to an endpoint tries whether it serves again; `None` if another
+    /// one does.
+    fn tries(&self, endpoint: &Endpoint, now: Moment) -> Option<bool> {
+        let standing = endpoint.standing();
+        if !standing.is_ejected() {
+            return Some(false);
+        }
+        if self.outlier.is_some() {
+            if standing.begin_trial(now) {
+                return Some(true);
+            }
+            if standing.circuit(now) != Circuit::Closed {
+                return None;
+            }
+        }
+        // Nobody judges here what comes of a trial.
+        standing.readmit();
+        Some(false)
+    }
+
+    fn begin(&self, endpoint: &Arc<Endpoint>) -> Result<InFlight, Full> {
+        let limits = &self.config.limits;
+        let entered = match &self.gate {
+            Some(gate) => {
+                let most = limits.requests.on().map_or(usize::MAX, |most| most as usize);
+                Some(gate.enter(most).ok_or(Full::Upstream)?)
+            }
+            None => None,
+        };
+        let in_flight = endpoint.begin_within(limits.room().of(endpoint)).ok_or(Full::Endpoint)?;
+        Ok(in_flight.through(entered))
+    }
+}
+
+/// Who has as many requests as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Upstream,
+    Endpoint,
 }

@@ -1,7 +1,9 @@
 //! What an upstream learns of its endpoints from live traffic.
 
 use super::Upstream;
+use crate::exchange::Cause;
 use crate::upstream::clock::Moment;
+use crate::upstream::config::Balance;
 use crate::upstream::outcome::Outcome;
 use crate::upstream::outlier::Members;
 use crate::upstream::picked::Picked;
@@ -13,6 +15,7 @@ impl Upstream {
         if let Outcome::Failed(cause) = outcome {
             picked.mentioned.metrics.count_failure(cause);
         }
+        self.measure(picked, outcome);
         let Some(outlier) = &self.outlier else { return };
         let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
         picked.has_failed = outlier.is_failure(outcome);
@@ -27,6 +30,25 @@ impl Upstream {
         let members = Members { upstream: &self.name, candidates: &set.candidates };
         if outlier.judge(&members, picked.endpoint(), outcome, is_trial, Moment::of(now)) {
             picked.mentioned.metrics.ejections.inc();
+        }
+    }
+
+    /// Learns how long an attempt took, where that matters.
+    fn measure(&self, picked: &Picked, outcome: Outcome) {
+        let (endpoint, now) = (picked.endpoint(), Instant::now());
+        let took = || now.saturating_duration_since(picked.started);
+        if self.config.balance == Balance::PeakEwma {
+            match outcome {
+                Outcome::Answered(_) => endpoint.latency().took(took(), Moment::of(now)),
+                Outcome::Failed(_) => endpoint.latency().failed(took(), Moment::of(now)),
+            }
+        }
+        let is_told = match outcome {
+            Outcome::Answered(_) => true,
+            Outcome::Failed(cause) => cause == Cause::UpstreamTimeoutResponse,
+        };
+        if let Some(config) = self.config.limits.adaptive.as_ref().filter(|_| is_told) {
+            endpoint.pace().took(config, took(), endpoint.in_flight(), Moment::of(now));
         }
     }
 

@@ -1,7 +1,7 @@
 use super::super::Tally;
 use super::*;
 use crate::observe::Registry;
-use crate::upstream::{Discovery, Follows, Metrics, Security, Tried, Upstream};
+use crate::upstream::{Discovery, Follows, Metrics, Security, Terms, Tried, Upstream};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -297,7 +297,8 @@ async fn an_upstream_counts_on_by_its_name_whatever_addresses_that_has() {
     upstream.follow(&Discovery::new(dns, |_| Ok(Vec::new()), Duration::ZERO)).await;
     let address = || {
         let timeouts = upstream.timeouts();
-        let picked = upstream.pick(&mut Tried::new(), "", true, timeouts, Follows::Nothing);
+        let terms = Terms { key: "", panics: true, timeouts, follows: Follows::Nothing };
+        let picked = upstream.pick(&mut Tried::new(), terms);
         picked.map(|picked| picked.endpoint().address().to_string()).unwrap_or_default()
     };
     assert_eq!(address(), "10.0.0.1:8080");

@@ -1,0 +1,234 @@
+//! `adaptive`: how many requests an endpoint can take at once, found by how long it takes.
+
+use crate::observe::Gauge;
+use crate::upstream::clock::Moment;
+use crate::value::Factor;
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Finds how many requests an endpoint can take at once: fewer while its responses take longer than
+/// they usually do, more while they do not and the requests are there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "adaptive")]
+pub struct Config {
+    /// An endpoint gets so many at once however slow it is. Default: 4.
+    #[schemars(range(min = 1))]
+    pub least: u32,
+    /// And so many at most. Default: 1000.
+    #[schemars(range(min = 1))]
+    pub most: u32,
+    /// How long responses may take, of what they usually take, before it gets fewer. Default:
+    /// `150%`.
+    pub tolerance: Factor,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { least: 4, most: 1000, tolerance: Factor::percent(150) }
+    }
+}
+
+/// So many an endpoint gets before anything is known of it.
+const FIRST: usize = 20;
+/// How much of what a window says is taken over.
+const SMOOTHING: f64 = 0.2;
+/// How much of a longer time is usual after each window in which it was not busy.
+const DRIFT: f64 = 0.1;
+/// A window holds as many responses, and takes as long, at least.
+const RESPONSES: u64 = 20;
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// How many requests an endpoint can take at once, as far as is known. It is a gradient: what
+/// responses usually take by what they take now.
+#[derive(Debug)]
+pub(in crate::upstream) struct Pace {
+    most: AtomicUsize,
+    /// Of the window: microseconds of all responses, their number, and how many were in flight.
+    micros: AtomicU64,
+    responses: AtomicU64,
+    busiest: AtomicUsize,
+    /// Touched once in a window.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    most: f64,
+    /// Microseconds; 0 while nothing is known.
+    usual: f64,
+    began: Moment,
+    shown: Option<Shown>,
+}
+
+/// What it adds to a number that is shown.
+#[derive(Debug)]
+struct Shown {
+    gauge: Gauge,
+    part: i64,
+}
+
+impl Shown {
+    fn set(&mut self, part: usize) {
+        let part = i64::try_from(part).unwrap_or(i64::MAX);
+        self.gauge.add(part - std::mem::replace(&mut self.part, part));
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let known = Known { most: FIRST as f64, usual: 0.0, began: Moment(0), shown: None };
+        let (micros, responses, busiest) = Default::default();
+        Self { most: AtomicUsize::new(FIRST), micros, responses, busiest, known: Mutex::new(known) }
+    }
+}
+
+impl Pace {
+    /// How many it gets at once.
+    pub(in crate::upstream) fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    /// Adds it to this from now on, or to nothing.
+    pub(in crate::upstream) fn show(&self, gauge: Option<Gauge>) {
+        let mut known = self.known.lock();
+        known.shown = gauge.map(|gauge| Shown { gauge, part: 0 });
+        known.shown.iter_mut().for_each(|shown| shown.set(self.most()));
+    }
+
+    /// A response took so long, with so many in flight.
+    pub(in crate::upstream) fn took(
+        &self,
+        config: &Config,
+        time: Duration,
+        in_flight: usize,
+        now: Moment,
+    ) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2).min(u64::MAX / 1024);
+        self.micros.fetch_add(micros, Relaxed);
+        self.busiest.fetch_max(in_flight, Relaxed);
+        if self.responses.fetch_add(1, Relaxed) + 1 < RESPONSES {
+            return;
+        }
+        // Whoever is not first has nothing to do.
+        let Some(mut known) = self.known.try_lock() else { return };
+        if now.since(known.began) < WINDOW {
+            return;
+        }
+        let (micros, responses) = (self.micros.swap(0, Relaxed), self.responses.swap(0, Relaxed));
+        let busiest = self.busiest.swap(0, Relaxed);
+        known.began = now;
+        known.learn(config, micros as f64 / responses.max(1) as f64, busiest);
+        let most = known.most as usize;
+        self.most.store(most, Relaxed);
+        known.shown.iter_mut().for_each(|shown| shown.set(most));
+    }
+}
+
+impl Known {
+    fn learn(&mut self, config: &Config, took: f64, busiest: usize) {
+        let (took, least) = (took.max(1.0), f64::from(config.least));
+        let is_used = busiest as f64 * 2.0 >= self.most;
+        self.usual = match self.usual {
+            usual if usual == 0.0 || took < usual => took,
+            // As long as it is busy, nobody knows whether it takes longer for that or anyway.
+            usual if is_used && self.most > least => usual,
+            usual => usual + (took - usual) * DRIFT,
+        };
+        let gradient = (config.tolerance.as_f64() * self.usual / took).clamp(0.5, 1.0);
+        // As many more as a queue of the root of it: so a large limit grows faster.
+        let next = self.most * gradient + self.most.sqrt();
+        if next > self.most && !is_used {
+            // Nobody knows whether it could take more.
+            return;
+        }
+        let most = f64::from(config.most).max(least);
+        self.most = (self.most + (next - self.most) * SMOOTHING).clamp(least, most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an endpoint gets that takes `most` at once and then makes requests wait in line: after
+    /// so many windows in each of which all room is used.
+    fn settles(pace: &Pace, capacity: usize, windows: u64, from: u64) -> usize {
+        for window in from..from + windows {
+            let in_flight = pace.most();
+            let queued = in_flight.max(capacity) as f64 / capacity as f64;
+            let took = Duration::from_millis(10).mul_f64(queued);
+            for response in 0..RESPONSES {
+                let now = Moment(window * 100 + 100 * u64::from(response == RESPONSES - 1));
+                pace.took(&Config::default(), took, in_flight, now);
+            }
+        }
+        pace.most()
+    }
+
+    #[test]
+    fn it_finds_what_an_endpoint_can_take() {
+        let pace = Pace::default();
+        let found = settles(&pace, 100, 200, 1);
+        assert!((100..250).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn it_follows_an_endpoint_that_becomes_slower() {
+        let pace = Pace::default();
+        settles(&pace, 100, 200, 1);
+        let found = settles(&pace, 10, 40, 1000);
+        assert!((4..40).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn who_takes_longer_without_being_busy_is_not_held_back_for_ever() {
+        let pace = Pace::default();
+        settles(&pace, 100, 200, 1);
+        let slow = |window: u64| {
+            for _ in 0..RESPONSES {
+                let took = Duration::from_millis(50);
+                pace.took(&Config::default(), took, pace.most(), Moment(window * 100));
+            }
+        };
+        (1000..1050).for_each(slow);
+        assert_eq!(pace.most(), 4, "it looked what it takes when it is not busy");
+        (1050..1200).for_each(slow);
+        assert!(pace.most() > 50, "{}", pace.most());
+    }
+
+    #[test]
+    fn what_is_not_used_does_not_grow() {
+        let pace = Pace::default();
+        for window in 1..100 {
+            for _ in 0..RESPONSES {
+                pace.took(&Config::default(), Duration::from_millis(5), 3, Moment(window * 100));
+            }
+        }
+        assert_eq!(pace.most(), FIRST);
+    }
+
+    #[test]
+    fn it_keeps_within_its_bounds() {
+        let config = Config { least: 8, most: 30, ..Config::default() };
+        let (pace, slow) = (Pace::default(), Duration::from_secs(5));
+        let fill = |took: Duration, window: u64| {
+            for _ in 0..RESPONSES {
+                pace.took(&config, took, pace.most(), Moment(window * 100));
+            }
+        };
+        (1..100).for_each(|window| fill(Duration::from_millis(1), window));
+        assert_eq!(pace.most(), 30);
+        (100..140).for_each(|window| fill(slow, window));
+        assert_eq!(pace.most(), 8);
+    }
+}
