@@ -285,6 +285,13 @@ impl Compiler<'_> {
                 let at = fault.at.iter().fold(health, |at, key| below(&at, key));
                 self.fail(&at, fault.problem);
             }
+            if let Some(Err(fault)) = value.warm_up.as_ref().map(upstream::health::WarmUp::compile)
+            {
+                let warm_up = below(steps, "warm_up");
+                let at = fault.at.iter().fold(warm_up, |at, key| below(&at, key));
+                self.fail(&at, fault.problem);
+            }
+            self.limits(&value.limits, &below(steps, "limits"));
             if let upstream::Balance::Hash(by) = &value.balance
                 && by.key.is_constant()
             {
@@ -309,6 +316,20 @@ impl Compiler<'_> {
             upstreams.insert(name.clone(), upstream);
         }
         upstreams
+    }
+
+    /// Who waits must wait for something.
+    fn limits(&mut self, limits: &upstream::Limits, steps: &[Step]) {
+        if let Some(adaptive) = limits.adaptive.as_ref().filter(|a| a.least > a.most) {
+            let what = format!("`least` is more than `most`, which is {}", adaptive.most);
+            let remedy = "write a smaller `least`, or a larger `most`";
+            self.fail(&below(&below(steps, "adaptive"), "least"), Problem::new(what, remedy));
+        }
+        if *limits != upstream::Limits::default() && !limits.limits() {
+            let what = "no request waits, because nothing is limited";
+            let remedy = "add one of `requests`, `requests_per_endpoint` and `adaptive: {}`";
+            self.warn(steps, Problem::new(what, remedy));
+        }
     }
 
     /// An upstream must say where its endpoints are. What a file says of them is beside the

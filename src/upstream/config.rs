@@ -66,6 +66,8 @@ pub struct Config {
     /// How endpoints are asked whether they are well, beside the requests; those that are not get
     /// none while others do. Default: they are not asked.
     pub health: Option<health::Config>,
+    /// Requests that endpoints get before they get those of clients. Default: none.
+    pub warm_up: Option<health::WarmUp>,
     /// How TLS is spoken to the endpoints that are `https://`.
     pub tls: Option<Tls>,
 }

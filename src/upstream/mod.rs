@@ -34,7 +34,7 @@ pub use discover::{
     Service,
 };
 pub use endpoint::{Address, Endpoint, InFlight, States};
-pub use limits::Place;
+pub use limits::{Config as Limits, Place};
 pub use metrics::Metrics;
 pub use outcome::{FailureKind, Outcome};
 pub use peer::Follows;

@@ -2,7 +2,7 @@
 
 use super::probe::Manner;
 use super::tally::Tally;
-use super::{Ask, Failure};
+use super::{Ask, Failure, warm_up};
 use crate::observe::Gauge;
 use crate::upstream::endpoint::{Address, Endpoint};
 use crate::upstream::metrics::{Checked, Metrics};
@@ -116,7 +116,7 @@ impl Checks {
                         endpoint.standing().checked(Health::Unchecked);
                     }
                     living.last += 1;
-                    Some(self.start(living.last, &identity, manner, ask))
+                    Some(self.start(living.last, &identity, manner, ask, !is_new))
                 }
                 (None, _) => {
                     endpoint.standing().checked(Health::Healthy);
@@ -154,29 +154,45 @@ impl Checks {
         identity: &Identity,
         manner: &Arc<Manner>,
         ask: Arc<dyn Ask>,
+        is_warm: bool,
     ) -> Task {
         let metrics = self.metrics.checked(&self.upstream, &identity.0);
         let (manner, tally) = (Arc::clone(manner), Tally::default());
-        let again = again(Arc::downgrade(self), identity.clone(), number, manner.clone(), ask);
-        let handle = tokio::spawn(again).abort_handle();
+        let (checks, identity) = (Arc::downgrade(self), identity.clone());
+        let asking = Asking { checks, identity, number, manner: manner.clone(), ask, is_warm };
+        let handle = tokio::spawn(asking.again()).abort_handle();
         Task { number, manner, tally, metrics, has_result: watch::Sender::new(false), handle }
     }
 
-    /// Takes the result of a task; false if it is wanted no more.
-    fn note(&self, identity: &Identity, number: u64, result: &Result<(), Failure>) -> bool {
+    /// Takes the result of a task and gives what is known after it; `None` if it is wanted no more.
+    fn note(
+        &self,
+        identity: &Identity,
+        number: u64,
+        result: &Result<(), Failure>,
+    ) -> Option<Health> {
         let (endpoint, before, now) = {
             let mut living = self.living.lock();
             let Some(Known { endpoint, task: Some(task) }) = living.endpoints.get_mut(identity)
             else {
-                return false;
+                return None;
             };
             if task.number != number {
-                return false;
+                return None;
             }
-            let counter = if result.is_ok() { &task.metrics.passed } else { &task.metrics.failed };
-            counter.inc();
             let before = endpoint.standing().health();
-            let now = task.tally.note(before, result.is_ok(), task.manner.check.thresholds);
+            let now = match &task.manner.check {
+                Some(check) => {
+                    let Checked { passed, failed, .. } = &task.metrics;
+                    if result.is_ok() {
+                        passed.inc()
+                    } else {
+                        failed.inc()
+                    }
+                    task.tally.note(before, result.is_ok(), check.thresholds)
+                }
+                None => Health::Healthy,
+            };
             if let Err(Failure(why)) = result {
                 endpoint.falls_ill(why);
             }
@@ -187,7 +203,7 @@ impl Checks {
             (endpoint, before, now)
         };
         self.tell(&endpoint, before, now, result);
-        true
+        Some(now)
     }
 
     fn tell(&self, endpoint: &Endpoint, before: Health, now: Health, result: &Result<(), Failure>) {
@@ -219,24 +235,51 @@ impl Living {
     }
 }
 
-async fn again(
+/// What a task goes by.
+struct Asking {
     checks: Weak<Checks>,
     identity: Identity,
     number: u64,
     manner: Arc<Manner>,
     ask: Arc<dyn Ask>,
-) {
-    let check = &manner.check;
-    loop {
-        let next = Instant::now() + jittered(check.interval);
-        let told = tokio::time::timeout(check.timeout.0, ask.ask()).await;
-        let late = || Failure(format!("it did not answer within {}", check.timeout));
-        let result = told.unwrap_or_else(|_| Err(late()));
-        let is_wanted = checks.upgrade().is_some_and(|c| c.note(&identity, number, &result));
-        if !is_wanted {
-            return;
+    /// Whether the endpoint serves, or could as far as its warm-up goes.
+    is_warm: bool,
+}
+
+impl Asking {
+    async fn again(mut self) {
+        loop {
+            let began = Instant::now();
+            let result = self.once().await;
+            if result.is_ok() && !self.is_warm {
+                self.warm().await;
+            }
+            let Some(checks) = self.checks.upgrade() else { return };
+            match checks.note(&self.identity, self.number, &result) {
+                Some(Health::Unhealthy) => self.is_warm = false,
+                Some(_) => {}
+                None => return,
+            }
+            drop(checks);
+            // Without a check, nothing else is asked.
+            let Some(check) = &self.manner.check else { return };
+            tokio::time::sleep_until(began + jittered(check.interval)).await;
         }
-        tokio::time::sleep_until(next).await;
+    }
+
+    async fn once(&self) -> Result<(), Failure> {
+        let Some(check) = &self.manner.check else { return Ok(()) };
+        let told = tokio::time::timeout(check.timeout.0, self.ask.ask()).await;
+        let late = || Failure(format!("it did not answer within {}", check.timeout));
+        told.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn warm(&mut self) {
+        let upstream = self.checks.upgrade().map(|checks| checks.upstream.clone());
+        if let (Some(warm_up), Some(upstream)) = (&self.manner.warm_up, upstream) {
+            warm_up::warm(warm_up, &*self.ask, &upstream, &self.identity.0).await;
+        }
+        self.is_warm = true;
     }
 }
 

@@ -86,6 +86,8 @@ pub(super) struct Check {
     headers: HeaderMap,
     expect: Vec<StatusRange>,
     body: Option<Box<[u8]>>,
+    /// Whether the answer is read to its end, though nothing is looked for.
+    is_to_the_end: bool,
 }
 
 /// The fields that are not the operator's to set.
@@ -135,7 +137,7 @@ impl Config {
         let headers = self.headers()?;
         let body = self.body.as_ref().map(|body| body.as_bytes().into());
         let (path, expect) = (self.path.0.clone(), self.expect.0.clone());
-        Ok(Check { method, path, host, headers, expect, body })
+        Ok(Check { method, path, host, headers, expect, body, is_to_the_end: false })
     }
 
     fn headers(&self) -> Result<HeaderMap, Fault> {
@@ -198,7 +200,10 @@ async fn by_h1(check: &Check, stream: Stream, host: &HeaderValue) -> Result<(), 
         }
     };
     check.judge(status)?;
-    let Some(mut search) = check.search() else { return Ok(()) };
+    let Some(mut search) = check.search() else {
+        while check.is_to_the_end && session.read_body_ref().await?.is_some() {}
+        return Ok(());
+    };
     while let Some(piece) = session.read_body_ref().await? {
         if search.finds(piece) {
             return Ok(());
@@ -223,10 +228,14 @@ async fn by_h2(
         let (answer, _) = sender.ready().await?.send_request(request, true)?;
         let (head, mut body) = answer.await?.into_parts();
         check.judge(head.status.as_u16())?;
-        let Some(mut search) = check.search() else { return Ok(()) };
+        let mut search = check.search();
+        if search.is_none() && !check.is_to_the_end {
+            return Ok(());
+        }
         while let Some(piece) = body.data().await {
             let piece = piece?;
             body.flow_control().release_capacity(piece.len())?;
+            let Some(search) = &mut search else { continue };
             if search.finds(&piece) {
                 return Ok(());
             }
@@ -234,12 +243,17 @@ async fn by_h2(
                 break;
             }
         }
-        Err(search.failed())
+        search.map_or(Ok(()), |search| Err(search.failed()))
     };
     conversation.through(exchange).await
 }
 
 impl Check {
+    /// The same, with an answer that is read to its end.
+    pub(super) fn to_the_end(self) -> Self {
+        Self { is_to_the_end: true, ..self }
+    }
+
     fn judge(&self, status: u16) -> Result<(), Failure> {
         match self.expect.iter().any(|range| range.holds(status)) {
             true => Ok(()),

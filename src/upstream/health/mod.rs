@@ -12,12 +12,14 @@ mod probe;
 mod status;
 mod tally;
 mod tcp;
+mod warm_up;
 
 pub(super) use checks::{Checks, Turn, Wanted};
 pub use config::{Check, Config, Fault};
 pub use http::Path;
 pub(super) use probe::Manner;
 pub use status::StatusRange;
+pub use warm_up::Config as WarmUp;
 
 use async_trait::async_trait;
 
@@ -26,6 +28,9 @@ use async_trait::async_trait;
 pub(super) trait Ask: Send + Sync + 'static {
     /// Whether it is well; it takes as long as it takes.
     async fn ask(&self) -> Result<(), Failure>;
+
+    /// Has it answer one request before it gets those of clients.
+    async fn warm(&self) -> Result<(), Failure>;
 }
 
 /// Why an endpoint is not well.

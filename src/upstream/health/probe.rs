@@ -1,6 +1,7 @@
 //! How an endpoint is reached to be asked.
 
 use super::config::{Check, Kind};
+use super::warm_up::WarmUp;
 use super::{Ask, Failure, grpc, http, tcp};
 use crate::tls;
 use crate::upstream::config::{Config, Protocol};
@@ -16,23 +17,31 @@ use std::sync::{Arc, OnceLock};
 /// What the checks of an upstream's endpoints have in common: a task whose manner stays goes on.
 #[derive(Debug)]
 pub(in crate::upstream) struct Manner {
-    pub(super) check: Check,
+    /// How they are asked whether they are well, if they are.
+    pub(super) check: Option<Check>,
+    /// What they are asked before they serve.
+    pub(super) warm_up: Option<WarmUp>,
     protocol: Protocol,
     proxy_protocol: ProxyProtocol,
     security: Security,
 }
 
 impl Manner {
-    /// As the document says; `None` if endpoints are not to be asked.
+    /// As the document says; `None` if endpoints are not to be asked anything.
     pub(in crate::upstream) fn new(config: &Config, security: &Security) -> Option<Arc<Self>> {
         // What does not compile was told when the document was.
-        let check = config.health.as_ref()?.compile().ok()?;
-        Some(Arc::new(Self {
-            check,
-            protocol: config.protocol,
-            proxy_protocol: config.proxy_protocol,
-            security: security.clone(),
-        }))
+        let check = config.health.as_ref().and_then(|health| health.compile().ok());
+        let warm_up = config.warm_up.as_ref().and_then(|warm_up| warm_up.compile().ok());
+        let is_something = check.is_some() || warm_up.is_some();
+        is_something.then(|| {
+            Arc::new(Self {
+                check,
+                warm_up,
+                protocol: config.protocol,
+                proxy_protocol: config.proxy_protocol,
+                security: security.clone(),
+            })
+        })
     }
 
     /// Asks what is reached like this and has this `Host`.
@@ -49,6 +58,7 @@ impl Manner {
 
     pub(super) fn is(&self, other: &Self) -> bool {
         self.check == other.check
+            && self.warm_up == other.warm_up
             && self.protocol == other.protocol
             && self.proxy_protocol == other.proxy_protocol
             && self.security.is(&other.security)
@@ -67,11 +77,17 @@ struct Probe {
 impl Ask for Probe {
     async fn ask(&self) -> Result<(), Failure> {
         let (peer, authority) = (&*self.peer, &self.authority);
-        match &self.manner.check.kind {
+        let Some(check) = &self.manner.check else { return Ok(()) };
+        match &check.kind {
             Kind::Http(check) => http::ask(check, peer, authority).await,
             Kind::Tcp => tcp::ask(peer.clone()).await,
             Kind::Grpc(check) => grpc::ask(check, peer.clone(), authority).await,
         }
+    }
+
+    async fn warm(&self) -> Result<(), Failure> {
+        let Some(warm_up) = &self.manner.warm_up else { return Ok(()) };
+        http::ask(&warm_up.asks, &self.peer, &self.authority).await
     }
 }
 

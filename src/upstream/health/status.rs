@@ -13,6 +13,9 @@ impl StatusRange {
     /// Whatever is no failure.
     pub(super) const GOOD: Self = Self(200, 399);
 
+    /// Whatever ends an exchange.
+    pub(super) const ANY: Self = Self(200, 599);
+
     pub(super) fn holds(self, status: u16) -> bool {
         (self.0..=self.1).contains(&status)
     }

@@ -6,11 +6,13 @@ use crate::upstream::tls::Security;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicUsize;
 
 /// Gives its answers one by one, the last for ever, and remembers when it was asked.
 struct Script {
     answers: Mutex<VecDeque<Answer>>,
     asked: watch::Sender<Vec<Instant>>,
+    warmed: AtomicUsize,
 }
 
 #[derive(Clone, Copy)]
@@ -34,6 +36,13 @@ impl Ask for Script {
             _ => std::future::pending().await,
         }
     }
+
+    /// Each takes a second.
+    async fn warm(&self) -> Result<(), Failure> {
+        passes(Duration::from_secs(1)).await;
+        self.warmed.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Script {
@@ -47,12 +56,17 @@ impl Script {
         Arc::new(Self {
             answers: Mutex::new(answers.collect()),
             asked: watch::Sender::new(Vec::new()),
+            warmed: AtomicUsize::new(0),
         })
     }
 
     async fn asked(&self, times: usize) -> Vec<Instant> {
         let mut asked = self.asked.subscribe();
         asked.wait_for(|asked| asked.len() >= times).await.unwrap().clone()
+    }
+
+    fn warmed(&self) -> usize {
+        self.warmed.load(Ordering::Relaxed)
     }
 
     fn times(&self) -> usize {
@@ -110,9 +124,13 @@ impl Bench {
     }
 }
 
-fn manner(health: Value) -> Option<Arc<Manner>> {
+/// How endpoints are asked: as `health` says, of which `warm_up` may be a part.
+fn manner(mut health: Value) -> Option<Arc<Manner>> {
     let mut config = json!({ "endpoints": ["http://127.0.0.1:1"] });
-    config["health"] = health;
+    if let Some(parts) = health.as_object_mut() {
+        config["warm_up"] = parts.remove("warm_up").unwrap_or_default();
+    }
+    config["health"] = if health == json!({}) { Value::Null } else { health };
     let config: Config = serde_json::from_value(config).unwrap();
     Manner::new(&config, &Security::default())
 }
@@ -121,10 +139,17 @@ fn tcp() -> Value {
     json!({ "tcp": {}, "interval": "10s", "timeout": "2s" })
 }
 
+/// Has the clock of the test pass so far, and tasks do what is due until then.
+async fn passes(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Lets tasks do what is due.
 async fn pause() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    passes(Duration::from_millis(1)).await;
 }
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 const LABEL: &str = "http://a:1";
 
@@ -236,7 +261,7 @@ async fn without_checks_an_endpoint_is_healthy_again_and_nobody_asks() {
     bench.check(Value::Null, &[(&endpoint, None)]);
     assert_eq!((endpoint.standing().health(), bench.healthy(LABEL)), (Health::Healthy, None));
     let asked = script.times();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    passes(MINUTE).await;
     assert_eq!((script.times(), endpoint.standing().health()), (asked, Health::Healthy));
 }
 
@@ -273,7 +298,7 @@ async fn only_the_document_that_came_last_says_who_is_checked() {
     bench.keep(planned, Value::Null, &[]);
     bench.keep(first, tcp(), &[(&endpoint, Some(&script))]);
     let asked = script.times();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    passes(MINUTE).await;
     assert_eq!(script.times(), asked);
     bench.checks.take(first);
     bench.keep(first, tcp(), &[(&endpoint, Some(&script))]);
@@ -290,13 +315,75 @@ async fn nobody_is_asked_for_an_upstream_that_is_gone() {
     assert_eq!(bench.healthy(LABEL), None);
     // Its names are followed as long as a stream holds it.
     bench.keep(turn, tcp(), &[(&endpoint, Some(&script))]);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    passes(MINUTE).await;
     assert_eq!(script.times(), 2);
 
     bench.check(tcp(), &[(&endpoint, Some(&script))]);
     script.asked(4).await;
     let Bench { checks, .. } = bench;
     drop(checks);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    passes(MINUTE).await;
     assert_eq!(script.times(), 4);
+}
+
+/// [`tcp`], with a warm-up of so many requests and so long.
+fn warming(requests: u32, timeout: &str) -> Value {
+    let mut health = tcp();
+    health["warm_up"] = json!({ "requests": requests, "timeout": timeout });
+    health
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_is_warm_before_it_serves_and_again_after_it_was_ill() {
+    let (bench, script) = (Bench::new(), Script::new("++---+"));
+    let endpoint = bench.endpoint(LABEL, 1);
+    let known = || (script.warmed(), endpoint.standing().health());
+    bench.check(warming(3, "30s"), &[(&endpoint, Some(&script))]);
+    passes(Duration::from_millis(2_500)).await;
+    assert_eq!(known(), (2, Health::Unchecked));
+    bench.checks.settled().await;
+    assert_eq!(known(), (3, Health::Healthy));
+
+    script.asked(4).await;
+    pause().await;
+    assert_eq!(known(), (3, Health::Unhealthy));
+    script.asked(6).await;
+    passes(Duration::from_millis(2_500)).await;
+    assert_eq!(known(), (5, Health::Unhealthy));
+    passes(Duration::from_secs(1)).await;
+    assert_eq!(known(), (6, Health::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_that_takes_too_long_ends() {
+    let (bench, script) = (Bench::new(), Script::new("+"));
+    let endpoint = bench.endpoint(LABEL, 1);
+    bench.check(warming(100, "5500ms"), &[(&endpoint, Some(&script))]);
+    bench.checks.settled().await;
+    assert_eq!((script.warmed(), endpoint.standing().health()), (5, Health::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_serves_already_is_warm() {
+    let (bench, script) = (Bench::new(), Script::new("+"));
+    let endpoint = bench.endpoint(LABEL, 1);
+    bench.check(tcp(), &[(&endpoint, Some(&script))]);
+    bench.checks.settled().await;
+    bench.check(warming(3, "30s"), &[(&endpoint, Some(&script))]);
+    bench.checks.settled().await;
+    passes(MINUTE).await;
+    assert_eq!((script.warmed(), endpoint.standing().health()), (0, Health::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_check_it_is_warmed_once() {
+    let (bench, script) = (Bench::new(), Script::new("-"));
+    let endpoint = bench.endpoint(LABEL, 1);
+    let health = json!({ "warm_up": { "requests": 2 } });
+    bench.check(health, &[(&endpoint, Some(&script))]);
+    assert_eq!(endpoint.standing().health(), Health::Unchecked);
+    bench.checks.settled().await;
+    passes(MINUTE).await;
+    let known = (script.times(), script.warmed(), endpoint.standing().health());
+    assert_eq!(known, (0, 2, Health::Healthy));
 }
