@@ -351,11 +351,16 @@ pub struct KeepAlive {
     pub idle: Duration,
     /// Any, measured from when it was made. Default: `1h`.
     pub max_age: Duration,
+    /// How often one over HTTP/2 is asked for a sign of life; one that gives none within 5 s is
+    /// closed. Servers of gRPC may close one that is asked more often than every 5 minutes.
+    /// Default: `6m`.
+    pub ping: Limit<Duration>,
 }
 
 impl Default for KeepAlive {
     fn default() -> Self {
-        Self { idle: Duration::secs(60), max_age: Duration::secs(3600) }
+        let ping = Limit::On(Duration::secs(360));
+        Self { idle: Duration::secs(60), max_age: Duration::secs(3600), ping }
     }
 }
 

@@ -71,6 +71,7 @@ impl Template {
         options.max_h2_streams = STREAMS;
         options.h2_stream_window_size = Some(STREAM_WINDOW);
         options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+        options.h2_ping_interval = config.keep_alive.ping.on().map(|ping| ping.0);
         options.tcp_keepalive = Some(TcpKeepalive {
             idle: Duration::from_secs(60),
             interval: Duration::from_secs(10),
@@ -100,6 +101,10 @@ impl Template {
         // Reading is watched by the exchange; while writing is blocked, nothing else is polled.
         options.write_timeout = Some(silence.0);
         options.idle_timeout = Some(idle(endpoint, self.keep_alive.idle.0));
+        #[cfg(target_os = "linux")]
+        if let Some(keepalive) = &mut options.tcp_keepalive {
+            keepalive.user_timeout = unacknowledged(silence.0);
+        }
         if is_upgrade {
             options.alpn = ALPN::H1;
             options.custom_l4 = Some(Arc::new(Connector::new(Vec::new(), true)));
@@ -120,6 +125,15 @@ impl Template {
         peer.group_key = xxh3_64_with_seed(group.as_flattened(), self.fingerprint);
         peer
     }
+}
+
+/// How long what was sent may stay unacknowledged; zero leaves it to the system, which waits for
+/// about a quarter of an hour. A peer that has no room for more acknowledges nothing either, so it
+/// is never less than the silence that is allowed.
+#[cfg(target_os = "linux")]
+fn unacknowledged(silence: Duration) -> Duration {
+    const SYSTEMS: Duration = Duration::from_secs(15 * 60);
+    if silence <= SYSTEMS { silence } else { Duration::ZERO }
 }
 
 /// How long a connection may be idle in the pool. The peer of an attempt is made before its
