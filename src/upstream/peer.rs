@@ -204,8 +204,7 @@ mod tests {
         assert_eq!(idle(&endpoint, minute), Duration::ZERO);
     }
 
-    #[test]
-    fn an_upgrade_goes_by_http_1_whatever_the_protocol() {
+    fn peer(follows: Follows) -> Box<HttpPeer> {
         let config: config::Config = serde_json::from_value(serde_json::json!({
             "endpoints": ["http://127.0.0.1:1"], "protocol": "h2",
         }))
@@ -214,10 +213,23 @@ mod tests {
         let url = "http://127.0.0.1:1".parse().unwrap();
         let template =
             Template::new(&url, endpoint.address(), &config, &Security::default()).unwrap();
-        let version = |follows| {
-            let peer = template.peer(&endpoint, config.timeouts, follows, Instant::now());
-            peer.options.alpn.get_max_http_version()
-        };
+        template.peer(&endpoint, config.timeouts, follows, Instant::now())
+    }
+
+    #[test]
+    fn an_upgrade_goes_by_http_1_whatever_the_protocol() {
+        let version = |follows| peer(follows).options.alpn.get_max_http_version();
         assert_eq!((version(Follows::Body), version(Follows::Tunnel)), (2, 1));
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_found_out_as_soon_as_silence_is_too_long() {
+        let options = peer(Follows::Body).options;
+        let keepalive = options.tcp_keepalive.unwrap();
+        let minute = Duration::from_secs(60);
+        assert_eq!((keepalive.idle, keepalive.user_timeout), (minute, Duration::from_secs(100)));
+        assert_eq!(options.h2_ping_interval, Some(6 * minute));
+        let tunnel = peer(Follows::Tunnel).options.tcp_keepalive.unwrap();
+        assert_eq!(tunnel.user_timeout, Duration::ZERO, "the system is faster than an hour");
     }
 }

@@ -48,7 +48,11 @@ impl Cycle {
         let turn = self.next.fetch_add(1, Relaxed) % self.turns.len();
         let (before, from_turn) = self.turns.split_at(turn);
         let mut ahead = from_turn.iter().chain(before).enumerate();
-        let (skipped, index) = ahead.find(|(_, index)| eligible.contains(**index))?;
+        let Some((skipped, index)) = ahead.find(|(_, index)| eligible.contains(**index)) else {
+            // Nobody had this turn: whoever looks among others has it, and all go on in turn.
+            self.next.fetch_sub(1, Relaxed);
+            return None;
+        };
         if skipped > 0 {
             // Turns passed over are used up: what was ruled out is shared by all the others
             // instead of doubling the load of its neighbour.

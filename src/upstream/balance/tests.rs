@@ -254,6 +254,18 @@ mod round_robin {
     }
 
     #[test]
+    fn who_looks_again_among_others_goes_on_in_turn() {
+        let candidates = primaries(&[1, 1]);
+        candidates.iter().for_each(|candidate| candidate.endpoint.standing().eject(Moment(100)));
+        let (balancer, none) = (RoundRobin::new(&candidates), Tried::new());
+        let pick = || {
+            let good = among(&candidates, &none);
+            balancer.pick(&good).or_else(|| balancer.pick(&good.wanted())).unwrap()
+        };
+        assert_eq!([pick(), pick(), pick(), pick()], [0, 1, 0, 1]);
+    }
+
+    #[test]
     fn cores_that_pick_at_once_share_one_cycle() {
         let candidates = primaries(&[3, 2, 1]);
         let balancer = RoundRobin::new(&candidates);

@@ -1,7 +1,7 @@
 //! Silence after the head, and in tunnels.
 
-use super::{PROTOCOLS, waiting};
-use crate::support::{Broken, Feed, Reply, Seen, Stream, origin, paced, within};
+use super::{PROTOCOLS, deaf, waiting};
+use crate::support::{Broken, Feed, Reply, Seen, Stream, edge, origin, paced, within};
 use futures::{SinkExt, StreamExt};
 use std::time::Duration;
 use tokio_tungstenite::WebSocketStream;
@@ -158,4 +158,21 @@ async fn echoes(socket: &mut Socket, times: usize, apart: Duration) {
         assert_eq!(back, Message::text(n.to_string()));
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_gives_no_sign_of_life_is_left() {
+    let (_listener, deaf) = deaf();
+    let document = "
+        upstreams:
+          app:
+            endpoints: [\"http://$deaf\"]
+            protocol: h2
+            keep_alive: {ping: 300ms}
+            timeouts: {response: 1m}
+        ";
+    let edge = edge(document).with("deaf", deaf).start().await;
+    assert_eq!(edge.get("/").await.status, 502);
+    let line = edge.access_log(1).await.pop().unwrap();
+    assert_eq!(line["cause"], "upstream_reset", "{line}");
 }

@@ -88,6 +88,44 @@ async fn one_that_drains_finishes_what_it_has() {
 }
 
 #[tokio::test]
+async fn weights_change_while_it_runs() {
+    let (a, b) = (origin().reply("/", "a").start().await, origin().reply("/", "b").start().await);
+    let mut edge = before(&a, &b).await;
+    let shares = async |edge: &Edge| {
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            seen.push(edge.get("/").await.text());
+        }
+        seen.iter().filter(|seen| *seen == "b").count()
+    };
+    assert_eq!(shares(&edge).await, 8);
+    let weigh = async |edge: &Edge, weight| {
+        said(edge, &["upstreams", "--weight", "app", b.endpoint(), weight]).await
+    };
+    let shown = weigh(&edge, "3").await;
+    assert!(shown.contains("weight 3, priority 0"), "{shown}");
+    assert_eq!(shares(&edge).await, 9);
+    // It holds over a reload.
+    edge.reload(&DOCUMENT.replace("1h", "2h")).await;
+    assert_eq!(shares(&edge).await, 9);
+    weigh(&edge, "0").await;
+    assert_eq!(shares(&edge).await, 0);
+    let shown = weigh(&edge, "document").await;
+    assert!(shown.contains("weight 2, priority 0"), "{shown}");
+    assert_eq!(shares(&edge).await, 8);
+
+    for weight in ["-1", "65536", "many"] {
+        let ended = edge.command(&["upstreams", "--weight=app", b.endpoint(), weight]).await;
+        assert_ne!(ended.code, 0, "{weight}");
+        let query = format!("upstream=app&endpoint={}&weight={weight}", b.endpoint());
+        let admin = edge.client("admin");
+        let answer = admin.request("POST", &format!("/api/upstreams/weight?{query}")).send().await;
+        assert_eq!(answer.status, 400, "{weight}");
+        assert!(answer.text().contains("weight=N from 0 to 65535"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn where_all_drain_nobody_is_asked() {
     let (a, b) = (origin().reply("/", "a").start().await, origin().reply("/", "b").start().await);
     let edge = before(&a, &b).await;
