@@ -33,7 +33,7 @@ impl FromStr for Factor {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let bad = |remedy| Problem::new(format!("`{text}` is not such a multiple"), remedy);
+        let bad = |remedy| Problem::new(format!("`{text}` is not a multiple of the usual"), remedy);
         let Some(number) = text.strip_suffix('%') else {
             return Err(bad("write it in percent, such as `125%`"));
         };

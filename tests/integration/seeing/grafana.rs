@@ -75,7 +75,11 @@ async fn the_dashboard_shows_the_metrics_that_there_are_and_all_of_them() {
     let gone = origin().refusing().start().await;
     // Only what is discovered is counted as that.
     let document = "
-        upstreams: {gone: {endpoints: [$gone, 'http://localhost:1'], health: {tcp: {}}}}
+        upstreams:
+          gone:
+            endpoints: [$gone, 'http://localhost:1']
+            health: {tcp: {}}
+            limits: {adaptive: {}}
         ";
     let edge = edge(document).with("gone", &gone).start().await;
     edge.get("/").await;
@@ -154,7 +158,7 @@ fn every_variable_is_declared_and_used() {
 /// An edge with a trouble of every kind.
 struct Troubled {
     edge: Edge,
-    _open: Flow,
+    _open: [Flow; 3],
     _only: Raw,
     _origins: [Origin; 4],
 }
@@ -164,6 +168,7 @@ impl Troubled {
         let app = || {
             let last = Reply::ok("hi").header("Connection", "close").then_close();
             let app = origin().answer("/app/open", Reply::never()).answer("/app/last", last);
+            let app = app.answer("/busy", Reply::never());
             app.handler(|_| Reply::ok("hi"))
         };
         let sick = origin().handler(|_| Reply::new(500)).start().await;
@@ -180,6 +185,7 @@ impl Troubled {
             upstreams:
               app: {endpoints: [$one, $two], health: {path: /app/x, interval: 500ms}}
               gone: {endpoints: [$gone], health: {tcp: {}}}
+              busy: {endpoints: [$one], limits: {requests: 1, adaptive: {}, pending_timeout: 1h}}
               unknown: {discover: {dns: {name: app.internal, port: 80, resolvers: ['127.0.0.1:1']}}}
               sick:
                 endpoints: [$sick]
@@ -189,6 +195,7 @@ impl Troubled {
               - {name: app, match: {path: /app/*}, upstream: app}
               - {name: gone, match: {path: /gone}, upstream: gone}
               - {name: sick, match: {path: /sick}, upstream: sick}
+              - {name: busy, match: {path: /busy}, upstream: busy}
               - {name: reply, match: {path: /reply}, reply: {body: hello}}
             access_log: {path: /dev/full}
         ";
@@ -196,7 +203,9 @@ impl Troubled {
         let edge = edge(document).file("late.pem", late.chain).file("late.key", late.key);
         let edge = edge.with("one", &origins[0]).with("two", &origins[1]);
         let edge = edge.with("gone", &origins[2]).with("sick", &origins[3]).start().await;
-        let open = edge.request("GET", "/app/open").open().await;
+        let open = async |path| edge.request("GET", path).open().await;
+        // Of two, one waits for the other.
+        let open = [open("/app/open").await, open("/busy").await, open("/busy").await];
         let mut only = edge.raw("narrow").await;
         ask(&mut only).await;
         edge.rewrite("routes: what");
