@@ -35,20 +35,25 @@ impl Upstream {
 
     /// Learns how long an attempt took, where that matters.
     fn measure(&self, picked: &Picked, outcome: Outcome) {
-        let (endpoint, now) = (picked.endpoint(), Instant::now());
-        let took = || now.saturating_duration_since(picked.started);
-        if self.config.balance == Balance::PeakEwma {
-            match outcome {
-                Outcome::Answered(_) => endpoint.latency().took(took(), Moment::of(now)),
-                Outcome::Failed(_) => endpoint.latency().failed(took(), Moment::of(now)),
-            }
+        let (adaptive, is_peak) =
+            (&self.config.limits.adaptive, self.config.balance == Balance::PeakEwma);
+        if adaptive.is_none() && !is_peak {
+            return;
         }
-        let is_told = match outcome {
-            Outcome::Answered(_) => true,
-            Outcome::Failed(cause) => cause == Cause::UpstreamTimeoutResponse,
-        };
-        if let Some(config) = self.config.limits.adaptive.as_ref().filter(|_| is_told) {
-            endpoint.pace().took(config, took(), endpoint.in_flight(), Moment::of(now));
+        let (endpoint, now) = (picked.endpoint(), Instant::now());
+        let (took, now) = (now.saturating_duration_since(picked.started), Moment::of(now));
+        match outcome {
+            Outcome::Answered(_) if is_peak => endpoint.latency().took(took, now),
+            Outcome::Failed(_) if is_peak => endpoint.latency().failed(took, now),
+            _ => {}
+        }
+        // Who fails fast says nothing of how much it can take.
+        let is_told = matches!(
+            outcome,
+            Outcome::Answered(_) | Outcome::Failed(Cause::UpstreamTimeoutResponse)
+        );
+        if let Some(config) = adaptive.as_ref().filter(|_| is_told) {
+            endpoint.pace().took(config, took, endpoint.in_flight(), now);
         }
     }
 
