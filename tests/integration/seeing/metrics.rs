@@ -13,7 +13,7 @@ async fn busy(origin: &Origin, gone: &Origin) -> Edge {
         certificates: {own: {self_signed: [localhost]}}
         upstreams:
           app: {endpoints: [$app]}
-          gone: {endpoints: [$gone], health: {tcp: {}}}
+          gone: {endpoints: [$gone], health: {tcp: {}}, limits: {adaptive: {}}}
           named: {endpoints: ['http://localhost:1']}
         routes:
           - {name: app, match: {path: /app/*}, upstream: app}
