@@ -9,6 +9,7 @@
 mod build;
 mod index;
 mod level;
+mod lines;
 mod loss;
 mod shadow;
 mod shape;
