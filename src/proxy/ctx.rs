@@ -5,8 +5,8 @@ use crate::exchange::{
 };
 use crate::net::hop::Minded;
 use crate::route::table::Captures;
-use crate::route::{self, InFlight, Route};
-use crate::upstream::{Introduced, Outcome, Picked, Tried, Upstream};
+use crate::route::{Choice, InFlight, Route};
+use crate::upstream::{Introduced, Outcome, Picked, Timeouts, Tried, Upstream};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
@@ -26,6 +26,8 @@ pub struct Ctx {
     /// The route that took it, and its count of open exchanges.
     pub(super) route: Option<Arc<Route>>,
     pub(super) captures: Captures,
+    /// Which part of a split it goes to.
+    pub(super) choice: Option<Choice>,
     pub(super) in_flight: Option<InFlight>,
     /// Whether the request entered the route's filters, so that they see its response too.
     pub(super) entered: bool,
@@ -121,6 +123,7 @@ impl Ctx {
             accepted: None,
             route: None,
             captures: Captures::default(),
+            choice: None,
             in_flight: None,
             entered: false,
             introduced: false,
@@ -165,18 +168,19 @@ impl Ctx {
 
     /// The upstream that the request goes to.
     pub(super) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        match &self.route.as_ref()?.target {
-            route::Target::Upstream(upstream) => Some(upstream),
-            _ => None,
-        }
+        self.route.as_ref()?.target.upstream(self.choice)
+    }
+
+    /// How long the exchange may take, and for what.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        let of_upstream = self.upstream().map(|upstream| upstream.timeouts()).unwrap_or_default();
+        self.route.as_ref().map_or(of_upstream, |route| route.timeouts.over(of_upstream))
     }
 
     /// Tells the upstream what came of the attempt.
     pub(super) fn learn(&mut self, outcome: Outcome) {
-        let target = self.route.as_ref().map(|route| &route.target);
-        if let (Some(route::Target::Upstream(upstream)), Some(attempt)) =
-            (target, &mut self.attempt)
-        {
+        let upstream = self.route.as_ref().and_then(|route| route.target.upstream(self.choice));
+        if let (Some(upstream), Some(attempt)) = (upstream, &mut self.attempt) {
             upstream.learn(&mut attempt.picked, outcome);
         }
     }

@@ -69,7 +69,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Box<HttpPeer>> {
         let mut peer = forward::peer(session, ctx).await?;
         if let Some(witness) = &self.witness {
-            witness.connects(&mut peer);
+            witness.connects(ctx.choice, &mut peer);
         }
         Ok(peer)
     }

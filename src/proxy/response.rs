@@ -33,13 +33,13 @@ pub(super) fn arrived(session: &Session, response: &ResponseHeader, ctx: &mut Ct
         ctx.leave();
         return Err(retry::again());
     }
-    let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return Ok(()) };
+    let Some(watch) = ctx.watch() else { return Ok(()) };
     if is_tunnel {
-        watch.set(Phase::Tunnel, Some(route.timeouts.tunnel.0));
+        watch.set(Phase::Tunnel, Some(ctx.timeouts().tunnel.0));
         // Messages come when there are some.
         watch.limit(None);
     } else {
-        watch.set(Phase::Body, Some(route.timeouts.idle.0));
+        watch.set(Phase::Body, Some(ctx.timeouts().idle.0));
     }
     if let Some(attempt) = &ctx.attempt
         && response.version != Version::HTTP_2

@@ -1,6 +1,7 @@
 //! `routes:` in the document.
 
 use super::matcher::Match;
+use super::split;
 use super::target::{RedirectConfig, ReplyConfig};
 use crate::filter;
 use crate::upstream::TimeoutOverrides;
@@ -8,7 +9,8 @@ use crate::value::{ByteRate, Limit, Size, Switch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which requests, and what is done with them: one of `upstream`, `redirect` and `reply`.
+/// Which requests, and what is done with them: one of `upstream`, `split`, `redirect` and
+/// `reply`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "route")]
@@ -38,6 +40,8 @@ pub struct Config {
     pub drain_on_change: bool,
     /// Forwards to the upstream of this name.
     pub upstream: Option<String>,
+    /// Forwards to several upstreams, each request to one of them.
+    pub split: Option<split::Config>,
     /// Sends the client elsewhere.
     pub redirect: Option<RedirectConfig>,
     /// Answers at once.
@@ -88,6 +92,7 @@ impl Config {
     pub fn targets(&self) -> Vec<&'static str> {
         let given = [
             ("upstream", self.upstream.is_some()),
+            ("split", self.split.is_some()),
             ("redirect", self.redirect.is_some()),
             ("reply", self.reply.is_some()),
         ];
