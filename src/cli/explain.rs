@@ -97,8 +97,8 @@ struct Page<'a> {
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Explanation { request, route, considered, filters, split, upstream, sent, reply } =
-            self.explanation;
+        let Explanation { request, route, considered, filters, .. } = self.explanation;
+        let Explanation { split, upstream, mirror, sent, reply, .. } = self.explanation;
         write_request(f, request)?;
         match route {
             Some(route) => write_taken(f, route)?,
@@ -112,6 +112,7 @@ impl Display for Page<'_> {
         }
         split.iter().try_for_each(|split| write_split(f, split))?;
         upstream.iter().try_for_each(|upstream| write_upstream(f, upstream))?;
+        mirror.iter().try_for_each(|mirror| write!(f, "\n\nmirror: {mirror}"))?;
         if let (Some(upstream), Some(lines)) = (upstream, sent) {
             write!(f, "\n\nthe endpoint gets{}", depends(upstream, lines))?;
             lines.iter().try_for_each(|line| write!(f, "\n  {line}"))?;

@@ -1,5 +1,6 @@
 //! What one exchange carries from hook to hook.
 
+use super::mirror::Mirrored;
 use crate::exchange::{
     Arrival, Captured, Cause, Client, Connection, Exchange, Phase, RequestId, Target, Watch,
 };
@@ -29,6 +30,8 @@ pub struct Ctx {
     /// Which part of a split it goes to.
     pub(super) choice: Option<Choice>,
     pub(super) in_flight: Option<InFlight>,
+    /// The copy of the request, if it is mirrored.
+    pub(super) mirrored: Option<Box<Mirrored>>,
     /// Whether the request entered the route's filters, so that they see its response too.
     pub(super) entered: bool,
     /// Whether the request tells who the client is already, for those who look at it.
@@ -125,6 +128,7 @@ impl Ctx {
             captures: Captures::default(),
             choice: None,
             in_flight: None,
+            mirrored: None,
             entered: false,
             introduced: false,
             stripped_prefix: None,

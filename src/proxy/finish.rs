@@ -35,6 +35,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     let duration = ctx.started.elapsed();
     let sent = session.as_downstream().body_bytes_sent() as u64;
     let received = session.as_downstream().body_bytes_read() as u64;
+    if let Some(mirrored) = ctx.mirrored.take() {
+        mirrored.end(status, cause);
+    }
     if let Some(attempt) = &mut ctx.attempt {
         // The client may take its time to leave.
         attempt.picked.answered();

@@ -50,6 +50,9 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     ctx.cause = None;
     // The body begins anew, on another way.
     ctx.received = 0;
+    if let Some(mirrored) = &mut ctx.mirrored {
+        mirrored.rewind();
+    }
     if let Some(arrival) = &ctx.arrival {
         arrival.uplink.close();
         arrival.watch.rests();
@@ -135,7 +138,7 @@ async fn is_another_round(
 }
 
 /// What tells this request apart from those that go to another endpoint.
-fn key_of(session: &mut Session, ctx: &mut Ctx, key: &Template) -> String {
+pub(super) fn key_of(session: &mut Session, ctx: &mut Ctx, key: &Template) -> String {
     let mut text = String::new();
     ctx.lend(session.req_header_mut(), None, |_, exchange| {
         key.render(exchange, Escape::Text, &mut text);
@@ -256,6 +259,9 @@ pub(super) fn body(
     });
     if !is_tunnel && most.is_some_and(|most| ctx.received > most) {
         return Err(ctx.fail(Cause::BodyTooLarge));
+    }
+    if let Some(mirrored) = &mut ctx.mirrored {
+        mirrored.body(body, end);
     }
     match (end, ctx.phase()) {
         (true, Phase::Request) => {

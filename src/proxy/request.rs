@@ -77,7 +77,11 @@ fn introduce(request: &mut RequestHeader, ctx: &mut Ctx, is_logged: bool) -> Res
     if via.is_some_and(|via| via.has_passed(&request.headers)) {
         return Err(ctx.fail(Cause::LoopDetected));
     }
-    if is_logged || !route.chain.is_empty() || route.target.minds_requests() {
+    if is_logged
+        || !route.chain.is_empty()
+        || route.target.minds_requests()
+        || route.mirror.is_some()
+    {
         upstream::introduce(request, &accepted.introduced(connection))?;
         ctx.introduced = true;
     }

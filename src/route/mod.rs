@@ -5,6 +5,7 @@ mod config;
 mod host;
 mod matcher;
 mod metrics;
+pub mod mirror;
 mod path;
 mod query;
 pub mod split;
@@ -16,6 +17,7 @@ pub use config::{Config, Limits};
 pub use host::HostPattern;
 pub use matcher::{Fault, Match, Matcher};
 pub use metrics::{Ended, Handles, InFlight, Metrics};
+pub use mirror::Mirror;
 pub use path::PathPattern;
 pub use split::{Choice, Split};
 pub use table::Table;
@@ -38,6 +40,8 @@ pub struct Route {
     pub chain: Chain,
     /// What it does in the end.
     pub target: Target,
+    /// Where copies of its requests go.
+    pub mirror: Option<Arc<Mirror>>,
     /// Its own caps.
     pub limits: Limits,
     /// Whether its exchanges are in the access log.

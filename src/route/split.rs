@@ -131,7 +131,7 @@ impl Split {
     /// The part that a point of the whole range of 64 bits lies in: the parts follow each other
     /// there, each as long as its share.
     fn part_at(&self, point: u64) -> usize {
-        let place = u128::from(point) * u128::from(self.total) >> 64;
+        let place = (u128::from(point) * u128::from(self.total)) >> 64;
         let mut end = 0;
         let holds = |part: &Part| {
             end += u128::from(part.weight);

@@ -410,6 +410,7 @@ impl Compiler<'_> {
             }
             let spec = spec(value, &names);
             let target = self.target(value, steps, upstreams);
+            let mirror = self.mirror(value, (&name, steps), upstreams);
             let own = place(&value.filters, &below(steps, "filters"));
             let own = self.filters(&own);
             let spec = match spec {
@@ -438,6 +439,7 @@ impl Compiler<'_> {
                 captures: matcher.names().to_vec(),
                 chain,
                 target,
+                mirror,
                 limits: value.limits,
                 is_logged: value.access_log != Some(Switch::Off),
                 timeouts: value.timeouts,
@@ -549,6 +551,8 @@ impl Compiler<'_> {
             let listener = below(&below(&route, "match"), "listener");
             self.reference("listeners", "listener", &listener);
             self.reference("upstreams", "upstream", &below(&route, "upstream"));
+            let mirror = below(&route, "mirror");
+            self.reference("upstreams", "upstream", &below(&mirror, "upstream"));
             let to = below(&below(&route, "split"), "to");
             for place in 0..document.items(&to) {
                 self.reference("upstreams", "upstream", &below(&item(&to, place), "upstream"));

@@ -125,6 +125,7 @@ impl Explainer<'_> {
             route: route.map(|(place, route)| self.taken(place, route, seen)),
             considered: self.considered(winner, seen),
             filters: passed.map(|(place, _)| self.filters(place)).unwrap_or_default(),
+            mirror: passed.and_then(|(place, _)| self.shown(self.steps(place), "mirror")),
             split: passed.and_then(|(_, route)| split(route, seen.choice?)),
             upstream: passed.and_then(|(_, route)| self.upstream(route, seen)),
             sent: sent.map(veil),

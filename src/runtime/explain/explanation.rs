@@ -15,6 +15,8 @@ pub struct Explanation {
     pub considered: Vec<Considered>,
     /// The filters that it passes, as written.
     pub filters: Vec<String>,
+    /// Where copies of it may go, as written.
+    pub mirror: Option<String>,
     /// Between which upstreams the route splits its requests.
     pub split: Option<Split>,
     /// Where it goes.
