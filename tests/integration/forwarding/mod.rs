@@ -1,5 +1,6 @@
 //! Routes that forward to more than one upstream.
 
+mod mirrors;
 mod splits;
 
 use crate::support::{Edge, Origin, Reply, edge, origin};
