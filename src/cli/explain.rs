@@ -3,7 +3,7 @@
 use super::{exit, report, run};
 use crate::config;
 use crate::observe::Registry;
-use crate::runtime::explain::{Considered, Explanation, Reply, Request, Taken, Upstream};
+use crate::runtime::explain::{Considered, Explanation, Reply, Request, Split, Taken, Upstream};
 use crate::runtime::{Retained, compile};
 use crate::server;
 use crate::server::explain::{Asked, Unexplained};
@@ -97,8 +97,8 @@ struct Page<'a> {
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Explanation { request, route, considered, filters, upstream, sent, reply } =
-            self.explanation;
+        let Explanation { request, route, considered, filters, .. } = self.explanation;
+        let Explanation { split, upstream, mirror, sent, reply, .. } = self.explanation;
         write_request(f, request)?;
         match route {
             Some(route) => write_taken(f, route)?,
@@ -110,7 +110,9 @@ impl Display for Page<'_> {
             f.write_str("\n\nfilters, in their order")?;
             filters.iter().try_for_each(|filter| write!(f, "\n  {filter}"))?;
         }
+        split.iter().try_for_each(|split| write_split(f, split))?;
         upstream.iter().try_for_each(|upstream| write_upstream(f, upstream))?;
+        mirror.iter().try_for_each(|mirror| write!(f, "\n\nmirror: {mirror}"))?;
         if let (Some(upstream), Some(lines)) = (upstream, sent) {
             write!(f, "\n\nthe endpoint gets{}", depends(upstream, lines))?;
             lines.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
@@ -179,6 +181,16 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+fn write_split(f: &mut Formatter<'_>, split: &Split) -> fmt::Result {
+    f.write_str("\n\nsplit ")?;
+    match (&split.sticky, split.by_key) {
+        (Some(key), true) => write!(f, "by {key}, which this request has")?,
+        (Some(key), false) => write!(f, "by chance: this request has no {key}")?,
+        (None, _) => f.write_str("by chance")?,
+    }
+    split.parts.iter().try_for_each(|part| write!(f, "\n  {}%  {}", part.percent, part.upstream))
 }
 
 fn write_upstream(f: &mut Formatter<'_>, upstream: &Upstream) -> fmt::Result {

@@ -1,12 +1,13 @@
 //! What one exchange carries from hook to hook.
 
+use super::mirror::Mirrored;
 use crate::exchange::{
     Arrival, Captured, Cause, Client, Connection, Exchange, Phase, RequestId, Target, Watch,
 };
 use crate::net::hop::Minded;
 use crate::route::table::Captures;
-use crate::route::{self, InFlight, Route};
-use crate::upstream::{Introduced, Outcome, Picked, Tried, Upstream};
+use crate::route::{Choice, InFlight, Route};
+use crate::upstream::{Introduced, Outcome, Picked, Timeouts, Tried, Upstream};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
@@ -26,7 +27,11 @@ pub struct Ctx {
     /// The route that took it, and its count of open exchanges.
     pub(super) route: Option<Arc<Route>>,
     pub(super) captures: Captures,
+    /// Which part of a split it goes to.
+    pub(super) choice: Option<Choice>,
     pub(super) in_flight: Option<InFlight>,
+    /// The copy of the request, if it is mirrored.
+    pub(super) mirrored: Option<Box<Mirrored>>,
     /// Whether the request entered the route's filters, so that they see its response too.
     pub(super) entered: bool,
     /// Whether the request tells who the client is already, for those who look at it.
@@ -121,7 +126,9 @@ impl Ctx {
             accepted: None,
             route: None,
             captures: Captures::default(),
+            choice: None,
             in_flight: None,
+            mirrored: None,
             entered: false,
             introduced: false,
             stripped_prefix: None,
@@ -165,18 +172,19 @@ impl Ctx {
 
     /// The upstream that the request goes to.
     pub(super) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        match &self.route.as_ref()?.target {
-            route::Target::Upstream(upstream) => Some(upstream),
-            _ => None,
-        }
+        self.route.as_ref()?.target.upstream(self.choice)
+    }
+
+    /// How long the exchange may take, and for what.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        let of_upstream = self.upstream().map(|upstream| upstream.timeouts()).unwrap_or_default();
+        self.route.as_ref().map_or(of_upstream, |route| route.timeouts.over(of_upstream))
     }
 
     /// Tells the upstream what came of the attempt.
     pub(super) fn learn(&mut self, outcome: Outcome) {
-        let target = self.route.as_ref().map(|route| &route.target);
-        if let (Some(route::Target::Upstream(upstream)), Some(attempt)) =
-            (target, &mut self.attempt)
-        {
+        let upstream = self.route.as_ref().and_then(|route| route.target.upstream(self.choice));
+        if let (Some(upstream), Some(attempt)) = (upstream, &mut self.attempt) {
             upstream.learn(&mut attempt.picked, outcome);
         }
     }

@@ -149,7 +149,7 @@ pub(super) fn of(error: &Error, session: &Session, ctx: &Ctx) -> Option<Cause> {
         None => {}
     }
     Some(match error.esource() {
-        ErrorSource::Upstream => of_upstream(error, session),
+        ErrorSource::Upstream => of_upstream(error, session.response_written().is_some()),
         ErrorSource::Downstream => of_downstream(error),
         ErrorSource::Internal | ErrorSource::Unset => Cause::Internal,
     })
@@ -183,7 +183,8 @@ fn of_silence(phase: Phase, ctx: &Ctx) -> Cause {
     }
 }
 
-fn of_connect(error: &Error) -> Cause {
+/// Why a connection could not be made.
+pub(super) fn of_connect(error: &Error) -> Cause {
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
             Cause::UpstreamTimeoutConnect
@@ -197,13 +198,12 @@ fn of_connect(error: &Error) -> Cause {
     }
 }
 
-fn of_upstream(error: &Error, session: &Session) -> Cause {
+/// Why an attempt failed after its connection was there; `has_begun` if its response was.
+pub(super) fn of_upstream(error: &Error, has_begun: bool) -> Cause {
     let h2 = error.root_cause().downcast_ref::<h2::Error>();
     match error.etype() {
         ErrorType::WriteTimedout => Cause::UpstreamTimeoutRequest,
-        ErrorType::ReadTimedout if session.response_written().is_some() => {
-            Cause::UpstreamTimeoutIdle
-        }
+        ErrorType::ReadTimedout if has_begun => Cause::UpstreamTimeoutIdle,
         ErrorType::ReadTimedout => Cause::UpstreamTimeoutResponse,
         ErrorType::InvalidHTTPHeader
         | ErrorType::InvalidH2

@@ -5,7 +5,7 @@ use super::failure;
 use crate::exchange::{Cause, Overdue};
 use crate::expr::{Facts, Variable};
 use crate::observe::access::{Client, Earlier, Record, Sender};
-use crate::route::{Ended, Target};
+use crate::route::Ended;
 use crate::upstream::Outcome;
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName};
@@ -35,6 +35,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     let duration = ctx.started.elapsed();
     let sent = session.as_downstream().body_bytes_sent() as u64;
     let received = session.as_downstream().body_bytes_read() as u64;
+    if let Some(mirrored) = ctx.mirrored.take() {
+        mirrored.end(status, cause);
+    }
     if let Some(attempt) = &mut ctx.attempt {
         // The client may take its time to leave.
         attempt.picked.answered();
@@ -53,10 +56,6 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
     let attempt = ctx.attempt.as_ref();
     let [user_agent, referer] = texts(&request.headers, [header::USER_AGENT, header::REFERER]);
     let route = ctx.route.as_deref();
-    let upstream = match route.map(|route| &route.target) {
-        Some(Target::Upstream(upstream)) => Some(&*upstream.name),
-        _ => None,
-    };
     let client = match (&ctx.accepted, connection.peer) {
         (Some(accepted), Some(_)) => Client::Ip(accepted.client.ip),
         (None, Some(peer)) => Client::Ip(peer.ip().to_canonical()),
@@ -77,7 +76,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Ctx
         protocol: protocol(request.version),
         status,
         cause: cause.map(Cause::name),
-        upstream,
+        upstream: ctx.upstream().map(|upstream| &*upstream.name),
         endpoint: attempt.map(|a| &**a.picked.endpoint().label()),
         attempts: ctx.attempts,
         earlier: &earlier,

@@ -4,7 +4,6 @@ use super::ctx::{Attempt, Ctx};
 use super::{lasting, retry};
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
-use crate::route::{Route, Target};
 use crate::upstream::{self, Follows, Lack, Outcome, Outgoing, Picked, Terms, Upstream};
 use bytes::Bytes;
 use http::Version;
@@ -23,7 +22,10 @@ const SMALL: u64 = 16 * 1024;
 /// Picks the endpoint of the next attempt.
 pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let Some(route) = ctx.route.clone() else { return Err(ctx.fail(Cause::Internal)) };
-    let Target::Upstream(upstream) = &route.target else { return Err(ctx.fail(Cause::Internal)) };
+    let Some(upstream) = route.target.upstream(ctx.choice) else {
+        return Err(ctx.fail(Cause::Internal));
+    };
+    let timeouts = ctx.timeouts();
     let follows = follows(session, ctx);
     let key = upstream.key().map(|key| key_of(session, ctx, key)).unwrap_or_default();
     if ctx.attempts == 0 {
@@ -32,7 +34,7 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
         wait(session, ctx, tokio::time::sleep(upstream.wait(ctx.counted))).await?;
     }
     // Who was asked already is asked again rather than whom something speaks against.
-    let terms = Terms { key: &key, panics: !ctx.is_again, timeouts: route.timeouts, follows };
+    let terms = Terms { key: &key, panics: !ctx.is_again, timeouts, follows };
     let mut picked = pick(session, ctx, upstream, terms).await?;
     if picked.is_none() && is_another_round(session, ctx, upstream).await? {
         ctx.tried.clear();
@@ -48,6 +50,9 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     ctx.cause = None;
     // The body begins anew, on another way.
     ctx.received = 0;
+    if let Some(mirrored) = &mut ctx.mirrored {
+        mirrored.rewind();
+    }
     if let Some(arrival) = &ctx.arrival {
         arrival.uplink.close();
         arrival.watch.rests();
@@ -133,7 +138,7 @@ async fn is_another_round(
 }
 
 /// What tells this request apart from those that go to another endpoint.
-fn key_of(session: &mut Session, ctx: &mut Ctx, key: &Template) -> String {
+pub(super) fn key_of(session: &mut Session, ctx: &mut Ctx, key: &Template) -> String {
     let mut text = String::new();
     ctx.lend(session.req_header_mut(), None, |_, exchange| {
         key.render(exchange, Escape::Text, &mut text);
@@ -173,23 +178,16 @@ pub(super) async fn request(
         }
     }
     let is_sent = session.as_downstream_mut().is_body_done();
-    let Some((connection, accepted, route)) = parts(ctx) else {
+    let (Some((connection, accepted, _)), Some(upstream)) = (parts(ctx), ctx.upstream()) else {
         return Err(ctx.fail(Cause::Internal));
     };
     let introduced = accepted.introduced(connection);
     if !ctx.introduced {
         upstream::introduce(request, &introduced)?;
     }
-    let forwarded = match &route.target {
-        Target::Upstream(upstream) if upstream.sends_forwarded() => Some(introduced),
-        _ => None,
-    };
-    let host = match (&route.target, &ctx.attempt) {
-        (Target::Upstream(upstream), Some(attempt)) => {
-            upstream.host(&attempt.picked, accepted.host.is_some())
-        }
-        _ => None,
-    };
+    let forwarded = upstream.sends_forwarded().then_some(introduced);
+    let attempt = ctx.attempt.as_ref();
+    let host = attempt.and_then(|attempt| upstream.host(&attempt.picked, accepted.host.is_some()));
     upstream::prepare(
         request,
         &Outgoing { host, stripped_prefix: ctx.stripped_prefix.as_deref(), forwarded },
@@ -205,17 +203,17 @@ pub(super) async fn request(
             }
         }
         if is_sent || accepted.is_upgrade {
-            watch.set(Phase::Response, Some(patience(session, route, ctx)));
+            watch.set(Phase::Response, Some(patience(session, ctx)));
         } else {
-            watch.set(Phase::Request, Some(route.timeouts.idle.0));
+            watch.set(Phase::Request, Some(ctx.timeouts().idle.0));
         }
     }
     Ok(())
 }
 
 /// How long the attempt waits for the head of its response.
-fn patience(session: &Session, route: &Route, ctx: &Ctx) -> Duration {
-    let longest = route.timeouts.response.0;
+fn patience(session: &Session, ctx: &Ctx) -> Duration {
+    let longest = ctx.timeouts().response.0;
     let patience = ctx.upstream().and_then(|upstream| upstream.patience(ctx.counted));
     let patience = patience.filter(|_| retry::is_repeatable(session));
     patience.map_or(longest, |patience| patience.min(longest))
@@ -262,10 +260,13 @@ pub(super) fn body(
     if !is_tunnel && most.is_some_and(|most| ctx.received > most) {
         return Err(ctx.fail(Cause::BodyTooLarge));
     }
-    match (end, ctx.phase(), &ctx.route) {
-        (true, Phase::Request, Some(route)) => {
+    if let Some(mirrored) = &mut ctx.mirrored {
+        mirrored.body(body, end);
+    }
+    match (end, ctx.phase()) {
+        (true, Phase::Request) => {
             if let Some(watch) = ctx.watch() {
-                watch.set(Phase::Response, Some(patience(session, route, ctx)));
+                watch.set(Phase::Response, Some(patience(session, ctx)));
             }
         }
         _ if length > 0 => ctx.touch(),

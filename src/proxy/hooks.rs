@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::witness::Witness;
-use super::{accept, failure, finish, forward, request, response};
+use super::{accept, failure, finish, forward, mirror, request, response};
 use crate::observe::access;
 use crate::runtime::Handle;
 use async_trait::async_trait;
@@ -59,7 +59,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
-        request::answer(session, ctx, self.access.further()).await
+        let is_answered = request::answer(session, ctx, self.access.further()).await?;
+        // A rehearsal sends nothing.
+        if !is_answered && self.witness.is_none() {
+            mirror::begin(session, ctx);
+        }
+        Ok(is_answered)
     }
 
     async fn upstream_peer(
@@ -69,7 +74,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Box<HttpPeer>> {
         let mut peer = forward::peer(session, ctx).await?;
         if let Some(witness) = &self.witness {
-            witness.connects(&mut peer);
+            witness.connects(ctx.choice, &mut peer);
         }
         Ok(peer)
     }

@@ -8,6 +8,7 @@ mod forward;
 mod hooks;
 mod http10;
 mod lasting;
+mod mirror;
 mod request;
 mod response;
 mod retry;

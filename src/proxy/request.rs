@@ -4,8 +4,8 @@ use super::ctx::Ctx;
 use super::response;
 use crate::exchange::{Cause, Phase, Reply};
 use crate::expr::Variable;
-use crate::route::Target;
-use crate::upstream::{self, Timeouts};
+use crate::route::{Choice, Target};
+use crate::upstream;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use pingora::Result;
@@ -25,23 +25,35 @@ pub(super) async fn answer(
     }
     let request = session.req_header_mut();
     introduce(request, ctx, !logged.is_empty())?;
-    let reply = ctx.lend(request, None, |route, exchange| {
+    let turn = ctx.lend(request, None, |route, exchange| {
         route.chain.request(exchange);
         match &route.target {
-            Target::Upstream(_) => None,
-            Target::Redirect(redirect) => Some(redirect.reply(exchange)),
-            Target::Reply(reply) => Some(reply.clone()),
+            Target::Upstream(_) => Turn::Upstream(None),
+            Target::Split(split) => Turn::Upstream(Some(split.choose(exchange))),
+            Target::Redirect(redirect) => Turn::Answer(redirect.reply(exchange)),
+            Target::Reply(reply) => Turn::Answer(reply.clone()),
         }
     });
     ctx.entered = true;
-    match reply {
+    match turn {
         None => Err(ctx.fail(Cause::Internal)),
-        Some(None) => Ok(false),
-        Some(Some(reply)) => {
+        Some(Turn::Upstream(choice)) => {
+            ctx.choice = choice;
+            Ok(false)
+        }
+        Some(Turn::Answer(reply)) => {
             send(session, ctx, &reply).await?;
             Ok(true)
         }
     }
+}
+
+/// What a request comes to after its filters.
+enum Turn {
+    /// It goes upstream; of a split, to this part.
+    Upstream(Option<Choice>),
+    /// It is answered here.
+    Answer(Reply),
 }
 
 /// What the edge says of itself: routes may allow less (RFC 9110, 9.3.7).
@@ -58,12 +70,18 @@ fn introduce(request: &mut RequestHeader, ctx: &mut Ctx, is_logged: bool) -> Res
         return Ok(());
     };
     let Some(route) = ctx.route.as_deref() else { return Ok(()) };
-    let Target::Upstream(upstream) = &route.target else { return Ok(()) };
+    if !route.target.forwards() {
+        return Ok(());
+    }
     let via = connection.entrance.via.as_ref().filter(|_| accepted.minded.via);
     if via.is_some_and(|via| via.has_passed(&request.headers)) {
         return Err(ctx.fail(Cause::LoopDetected));
     }
-    if is_logged || !route.chain.is_empty() || upstream.key().is_some() {
+    if is_logged
+        || !route.chain.is_empty()
+        || route.target.minds_requests()
+        || route.mirror.is_some()
+    {
         upstream::introduce(request, &accepted.introduced(connection))?;
         ctx.introduced = true;
     }
@@ -72,9 +90,8 @@ fn introduce(request: &mut RequestHeader, ctx: &mut Ctx, is_logged: bool) -> Res
 
 /// Sends a reply of ours through the response side of the filters.
 pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
-    let idle = ctx.route.as_ref().map_or_else(Timeouts::default, |route| route.timeouts).idle;
     if let Some(watch) = ctx.watch() {
-        watch.set(Phase::Reply, Some(idle.0));
+        watch.set(Phase::Reply, Some(ctx.timeouts().idle.0));
     }
     let mut head = reply.head()?;
     response::edit(session, &mut head, ctx);

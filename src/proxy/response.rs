@@ -5,7 +5,7 @@ use super::http10;
 use super::{lasting, retry};
 use crate::exchange::{Cause, Phase};
 use crate::net::hop;
-use crate::upstream::Outcome;
+use crate::upstream::{Outcome, Picked};
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::Result;
@@ -33,22 +33,30 @@ pub(super) fn arrived(session: &Session, response: &ResponseHeader, ctx: &mut Ct
         ctx.leave();
         return Err(retry::again());
     }
-    let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return Ok(()) };
+    if let Some(mirrored) = &mut ctx.mirrored {
+        mirrored.answered(response);
+    }
+    let Some(watch) = ctx.watch() else { return Ok(()) };
     if is_tunnel {
-        watch.set(Phase::Tunnel, Some(route.timeouts.tunnel.0));
+        watch.set(Phase::Tunnel, Some(ctx.timeouts().tunnel.0));
         // Messages come when there are some.
         watch.limit(None);
     } else {
-        watch.set(Phase::Body, Some(route.timeouts.idle.0));
+        watch.set(Phase::Body, Some(ctx.timeouts().idle.0));
     }
-    if let Some(attempt) = &ctx.attempt
-        && response.version != Version::HTTP_2
-    {
-        // Comparing the few names costs less than hashing this one.
-        let told = response.headers.iter().find(|(name, _)| **name == hop::KEEP_ALIVE);
-        attempt.picked.endpoint().learn(told.and_then(|(_, value)| value.to_str().ok()));
+    if let Some(attempt) = &ctx.attempt {
+        learn(&attempt.picked, response);
     }
     Ok(())
+}
+
+/// Learns from a response how long its connection is kept.
+pub(super) fn learn(picked: &Picked, response: &ResponseHeader) {
+    if response.version != Version::HTTP_2 {
+        // Comparing the few names costs less than hashing this one.
+        let told = response.headers.iter().find(|(name, _)| **name == hop::KEEP_ALIVE);
+        picked.endpoint().learn(told.and_then(|(_, value)| value.to_str().ok()));
+    }
 }
 
 /// The head on its way to the client.

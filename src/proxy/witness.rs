@@ -1,8 +1,8 @@
 //! Who sees what becomes of a request, without a part in it.
 
 use crate::exchange::Cause;
-use crate::route::Route;
 use crate::route::table::{Captures, Request};
+use crate::route::{Choice, Route};
 use pingora::upstreams::peer::HttpPeer;
 
 /// Sees the requests of a proxy.
@@ -10,8 +10,8 @@ pub trait Witness: Send + Sync {
     /// A request was accepted or refused; its filters have not run.
     fn accepted(&self, sight: &Sight<'_>);
 
-    /// An endpoint is about to be connected to.
-    fn connects(&self, peer: &mut HttpPeer);
+    /// An endpoint is about to be connected to; of a split, one of the part that was chosen.
+    fn connects(&self, choice: Option<Choice>, peer: &mut HttpPeer);
 
     /// The request failed, and was answered so.
     fn failed(&self, cause: Cause);

@@ -2,13 +2,15 @@
 
 use super::matcher::Match;
 use super::target::{RedirectConfig, ReplyConfig};
+use super::{mirror, split};
 use crate::filter;
 use crate::upstream::TimeoutOverrides;
 use crate::value::{ByteRate, Limit, Size, Switch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which requests, and what is done with them: one of `upstream`, `redirect` and `reply`.
+/// Which requests, and what is done with them: one of `upstream`, `split`, `redirect` and
+/// `reply`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "route")]
@@ -32,12 +34,16 @@ pub struct Config {
     pub timeouts: TimeoutOverrides,
     /// Whether its exchanges are in the access log. Default: `on`.
     pub access_log: Option<Switch>,
-    /// Whether its streams end, after `server.drain`, when a reload changes it, its upstream, or the
-    /// filters of all routes. Default: false.
+    /// Whether its streams end, after `server.drain`, when a reload changes it, one of its upstreams,
+    /// or the filters of all routes. Default: false.
     #[serde(default)]
     pub drain_on_change: bool,
     /// Forwards to the upstream of this name.
     pub upstream: Option<String>,
+    /// Forwards to several upstreams, each request to one of them.
+    pub split: Option<split::Config>,
+    /// Copies requests to a further upstream, beside `upstream` or `split`.
+    pub mirror: Option<mirror::Config>,
     /// Sends the client elsewhere.
     pub redirect: Option<RedirectConfig>,
     /// Answers at once.
@@ -88,6 +94,7 @@ impl Config {
     pub fn targets(&self) -> Vec<&'static str> {
         let given = [
             ("upstream", self.upstream.is_some()),
+            ("split", self.split.is_some()),
             ("redirect", self.redirect.is_some()),
             ("reply", self.reply.is_some()),
         ];

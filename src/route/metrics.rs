@@ -18,6 +18,8 @@ pub struct Metrics {
     received: CounterFamily<1>,
     sent: CounterFamily<1>,
     in_flight: GaugeFamily<1>,
+    copies: CounterFamily<2>,
+    differences: CounterFamily<2>,
 }
 
 impl Metrics {
@@ -57,7 +59,29 @@ impl Metrics {
                 "Exchanges that are open now.",
                 &["route"],
             ),
+            copies: registry.counter(
+                "falconer_route_mirrored_requests_total",
+                "Requests that were drawn to be mirrored, by what became of their copies.",
+                &["route", "outcome"],
+            ),
+            differences: registry.counter(
+                "falconer_route_mirror_differences_total",
+                "Copies that were answered otherwise than their requests, by what differed.",
+                &["route", "what"],
+            ),
         }
+    }
+
+    /// What is counted of the copies of a route's requests.
+    pub(super) fn copies(&self, route: &str) -> Copies {
+        let of = |outcome| self.copies.handle(&[route, outcome]);
+        Copies { sent: of("sent"), skipped: of("skipped"), failed: of("failed") }
+    }
+
+    /// What is counted of the answers to them.
+    pub(super) fn differences(&self, route: &str) -> Differences {
+        let of = |what| self.differences.handle(&[route, what]);
+        Differences { status: of("status"), header: of("header") }
     }
 
     /// The handles of one route; `listeners` are those it serves, by their number. What it counts
@@ -82,6 +106,26 @@ impl Metrics {
             in_flight: self.in_flight.handle(&[route]),
         }
     }
+}
+
+/// Copies of a route's requests, by what became of them.
+#[derive(Debug)]
+pub struct Copies {
+    /// They were answered.
+    pub sent: Counter,
+    /// They were not sent: too many were on their way, or the body was too long or too late.
+    pub skipped: Counter,
+    /// They got no answer.
+    pub failed: Counter,
+}
+
+/// Copies that were answered otherwise than their requests, by what differed.
+#[derive(Debug)]
+pub struct Differences {
+    /// The status.
+    pub status: Counter,
+    /// A header field.
+    pub header: Counter,
 }
 
 /// The counters of one route.

@@ -5,8 +5,10 @@ mod config;
 mod host;
 mod matcher;
 mod metrics;
+pub mod mirror;
 mod path;
 mod query;
+pub mod split;
 pub mod table;
 mod target;
 mod text;
@@ -15,14 +17,16 @@ pub use config::{Config, Limits};
 pub use host::HostPattern;
 pub use matcher::{Fault, Match, Matcher};
 pub use metrics::{Ended, Handles, InFlight, Metrics};
+pub use mirror::Mirror;
 pub use path::PathPattern;
+pub use split::{Choice, Split};
 pub use table::Table;
 pub use target::Target;
 pub use text::TextPattern;
 
 use crate::exchange::Ending;
 use crate::filter::Chain;
-use crate::upstream::Timeouts;
+use crate::upstream::TimeoutOverrides;
 use std::sync::Arc;
 
 /// A route of a snapshot: what it does with the requests it takes.
@@ -36,12 +40,14 @@ pub struct Route {
     pub chain: Chain,
     /// What it does in the end.
     pub target: Target,
+    /// Where copies of its requests go.
+    pub mirror: Option<Arc<Mirror>>,
     /// Its own caps.
     pub limits: Limits,
     /// Whether its exchanges are in the access log.
     pub is_logged: bool,
-    /// How long its upstream may take.
-    pub timeouts: Timeouts,
+    /// Its own timeouts; they win over its upstream's.
+    pub timeouts: TimeoutOverrides,
     /// What it counts.
     pub metrics: Arc<Handles>,
     /// Until when its streams go on.

@@ -1,5 +1,6 @@
 //! What a route does in the end.
 
+use super::split::{Choice, Split};
 use crate::exchange::{Exchange, Reply};
 use crate::expr::{Escape, Template};
 use crate::upstream::Upstream;
@@ -17,10 +18,44 @@ use std::sync::Arc;
 pub enum Target {
     /// Forward to an upstream.
     Upstream(Arc<Upstream>),
+    /// Forward to one of several upstreams.
+    Split(Split),
     /// Send the client elsewhere.
     Redirect(Redirect),
     /// Answer at once.
     Reply(Reply),
+}
+
+impl Target {
+    /// The upstream that a request goes to; of a split, the one that was chosen.
+    pub fn upstream(&self, choice: Option<Choice>) -> Option<&Arc<Upstream>> {
+        match self {
+            Self::Upstream(upstream) => Some(upstream),
+            Self::Split(split) => Some(&split.parts().get(choice?.part)?.upstream),
+            Self::Redirect(_) | Self::Reply(_) => None,
+        }
+    }
+
+    /// All upstreams that requests may go to.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let (one, parts) = match self {
+            Self::Upstream(upstream) => (Some(upstream), &[][..]),
+            Self::Split(split) => (None, split.parts()),
+            Self::Redirect(_) | Self::Reply(_) => (None, &[][..]),
+        };
+        one.into_iter().chain(parts.iter().map(|part| &part.upstream))
+    }
+
+    /// Whether requests go upstream.
+    pub fn forwards(&self) -> bool {
+        matches!(self, Self::Upstream(_) | Self::Split(_))
+    }
+
+    /// Whether it depends on what a request says where that goes.
+    pub fn minds_requests(&self) -> bool {
+        let is_sticky = matches!(self, Self::Split(split) if split.sticky().is_some());
+        is_sticky || self.upstreams().any(|upstream| upstream.key().is_some())
+    }
 }
 
 /// Where the client is sent.

@@ -1,5 +1,7 @@
 //! From a document to a snapshot, or to everything that is wrong with it.
 
+mod forwarding;
+
 use super::entry::Entry;
 use super::retain::Retained;
 use super::snapshot::Snapshot;
@@ -408,6 +410,7 @@ impl Compiler<'_> {
             }
             let spec = spec(value, &names);
             let target = self.target(value, steps, upstreams);
+            let mirror = self.mirror(value, (&name, steps), upstreams);
             let own = place(&value.filters, &below(steps, "filters"));
             let own = self.filters(&own);
             let spec = match spec {
@@ -422,16 +425,12 @@ impl Compiler<'_> {
                 }
             };
             let matcher = &spec.matcher;
-            for key in ["filters", "redirect"] {
+            for key in ["filters", "redirect", "split"] {
                 let lacking = "the path of this route does not capture";
                 self.captures(matcher.names(), &below(steps, key), lacking);
             }
             captured.extend_from_slice(matcher.names());
             let Some(target) = target else { continue };
-            let upstream = match &target {
-                Target::Upstream(upstream) => upstream.timeouts(),
-                Target::Redirect(_) | Target::Reply(_) => Default::default(),
-            };
             let chain = Chain::new(shared.iter().cloned().chain(own).collect());
             let metrics = self.counting(&name, Some(value));
             let before = self.before.get(&*name);
@@ -440,9 +439,10 @@ impl Compiler<'_> {
                 captures: matcher.names().to_vec(),
                 chain,
                 target,
+                mirror,
                 limits: value.limits,
                 is_logged: value.access_log != Some(Switch::Off),
-                timeouts: value.timeouts.over(upstream),
+                timeouts: value.timeouts,
                 metrics: Arc::new(metrics),
                 ending: before.map(|before| before.ending.clone()).unwrap_or_default(),
                 drains_on_change: value.drain_on_change,
@@ -480,7 +480,7 @@ impl Compiler<'_> {
         match config.targets().as_slice() {
             [_] => {}
             [] => {
-                let remedy = "give it one of `upstream`, `redirect` and `reply`";
+                let remedy = "give it one of `upstream`, `split`, `redirect` and `reply`";
                 self.fail(steps, Problem::new("the route has no target", remedy));
                 return None;
             }
@@ -492,6 +492,9 @@ impl Compiler<'_> {
         }
         if let Some(name) = &config.upstream {
             return upstreams.get(name).cloned().map(Target::Upstream);
+        }
+        if let Some(split) = &config.split {
+            return self.split(split, &below(steps, "split"), upstreams);
         }
         let (key, compiled) = match (&config.redirect, &config.reply) {
             (Some(redirect), _) => ("redirect", redirect.compile().map(Target::Redirect)),
@@ -548,6 +551,12 @@ impl Compiler<'_> {
             let listener = below(&below(&route, "match"), "listener");
             self.reference("listeners", "listener", &listener);
             self.reference("upstreams", "upstream", &below(&route, "upstream"));
+            let mirror = below(&route, "mirror");
+            self.reference("upstreams", "upstream", &below(&mirror, "upstream"));
+            let to = below(&below(&route, "split"), "to");
+            for place in 0..document.items(&to) {
+                self.reference("upstreams", "upstream", &below(&item(&to, place), "upstream"));
+            }
         }
     }
 

@@ -3,15 +3,18 @@
 
 mod explanation;
 
-pub use explanation::{Considered, Explanation, Reply, Request, Taken, Timeout, Upstream};
+pub use explanation::{
+    Considered, Explanation, Part, Reply, Request, Split, Taken, Timeout, Upstream,
+};
 
 use super::compile::{below, spec};
 use super::{Retained, Snapshot};
 use crate::config::{Document, Step};
 use crate::exchange::Cause;
+use crate::route;
 use crate::route::table::{self, Loss, Rule, Spec, loss};
-use crate::route::{Route, Target};
-use crate::upstream::TimeoutOverrides;
+use crate::route::{Choice, Route, Target};
+use crate::upstream::{TimeoutOverrides, Timeouts};
 use crate::value::Duration;
 use http::{HeaderMap, Method};
 use indexmap::IndexMap;
@@ -43,6 +46,8 @@ pub struct Seen {
     pub route: Option<Arc<str>>,
     /// What the route's path captured, by name.
     pub captures: IndexMap<String, String>,
+    /// Which part of a split it went to.
+    pub choice: Option<Choice>,
     /// Why it failed.
     pub cause: Option<Cause>,
 }
@@ -120,7 +125,9 @@ impl Explainer<'_> {
             route: route.map(|(place, route)| self.taken(place, route, seen)),
             considered: self.considered(winner, seen),
             filters: passed.map(|(place, _)| self.filters(place)).unwrap_or_default(),
-            upstream: passed.and_then(|(place, route)| self.upstream(place, route)),
+            mirror: passed.and_then(|(place, _)| self.shown(self.steps(place), "mirror")),
+            split: passed.and_then(|(_, route)| split(route, seen.choice?)),
+            upstream: passed.and_then(|(_, route)| self.upstream(route, seen)),
             sent: sent.map(veil),
             reply: reply.map(|reply| Reply {
                 fields: veil(reply.fields),
@@ -230,8 +237,8 @@ impl Explainer<'_> {
             .collect()
     }
 
-    fn upstream(&self, place: usize, route: &Route) -> Option<Upstream> {
-        let Target::Upstream(upstream) = &route.target else { return None };
+    fn upstream(&self, route: &Route, seen: &Seen) -> Option<Upstream> {
+        let upstream = route.target.upstream(seen.choice)?;
         let placed = self.document.upstreams.get(&*upstream.name)?;
         let steps = &placed.steps;
         let endpoints = below(steps, "endpoints");
@@ -248,18 +255,30 @@ impl Explainer<'_> {
             let by_default = "verified against the system's authorities".to_owned();
             options.insert("tls", self.shown(steps, "tls").unwrap_or(by_default));
         }
-        let own = self.document.routes.get(place).map(|route| route.value.timeouts);
         Some(Upstream {
             name: upstream.name.to_string(),
             endpoints: (0..count).filter_map(endpoint).chain(discovered).collect(),
             options,
-            timeouts: timeouts(route, own.unwrap_or_default()),
+            timeouts: timeouts(upstream.timeouts(), route.timeouts),
         })
     }
 }
 
-fn timeouts(route: &Route, own: TimeoutOverrides) -> IndexMap<&'static str, Timeout> {
-    let all = route.timeouts;
+fn split(route: &Route, choice: Choice) -> Option<Split> {
+    let Target::Split(split) = &route.target else { return None };
+    let part = |part: &route::split::Part| Part {
+        upstream: part.upstream.name.to_string(),
+        percent: split.percent(part),
+    };
+    Some(Split {
+        sticky: split.sticky().map(ToString::to_string),
+        by_key: choice.by_key,
+        parts: split.parts().iter().map(part).collect(),
+    })
+}
+
+fn timeouts(of_upstream: Timeouts, own: TimeoutOverrides) -> IndexMap<&'static str, Timeout> {
+    let all = own.over(of_upstream);
     let timeout = |time: Duration, own: Option<Duration>| Timeout {
         time: time.to_string(),
         of_route: own.is_some(),

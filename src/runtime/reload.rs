@@ -8,7 +8,7 @@ use super::snapshot::Snapshot;
 use super::status::Status;
 use crate::config::{Change, Document, Read, Server};
 use crate::observe::{Counter, Gauge, Registry};
-use crate::route::{Route, Target};
+use crate::route::Route;
 use crate::tls::Certificate;
 use crate::upstream::Act;
 use crate::upstream::UpstreamStatus;
@@ -276,13 +276,9 @@ fn changes(
 
 /// Whether a route is among what changes, or what it names is.
 fn touches(changes: &[Changed], route: &Route) -> bool {
-    let upstream = match &route.target {
-        Target::Upstream(upstream) => Some(&*upstream.name),
-        Target::Redirect(_) | Target::Reply(_) => None,
-    };
     changes.iter().any(|changed| match changed.kind.as_str() {
         "route" => *changed.name == *route.name,
-        "upstream" => Some(&*changed.name) == upstream,
+        "upstream" => route.target.upstreams().any(|upstream| *changed.name == *upstream.name),
         "filters" => true,
         _ => false,
     })

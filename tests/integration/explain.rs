@@ -302,3 +302,48 @@ async fn it_asks_nobody() {
     assert_eq!((origin.connections(), origin.hits()), (0, 0));
     assert_eq!(edge.metric("falconer_listener_connections_total{listener=\"web\"}").await, 0.0);
 }
+
+#[tokio::test]
+async fn a_split_is_shown_with_its_shares_and_what_chose() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("edge.yaml");
+    let document = "
+listeners: {web: {address: ':80'}}
+upstreams: {stable: {endpoints: [http://a]}, canary: {endpoints: [http://b], host: endpoint}}
+routes:
+  - name: sticky
+    split:
+      to: [{weight: 2, upstream: stable}, {weight: 1, upstream: canary}]
+      sticky: '{request.cookie.sid}'
+  - name: chance
+    match: {path: /chance}
+    timeouts: {response: 5s}
+    split: {to: [{weight: 1, upstream: canary}, {weight: 0, upstream: stable}]}
+";
+    fs::write(&file, document).unwrap();
+    let shares = "\n  66.67%  stable\n  33.33%  canary\n\nupstream `";
+    let mut seen = std::collections::BTreeSet::new();
+    for session in 0..20 {
+        let cookie = format!("Cookie: sid=s{session}");
+        let request = ["GET", "http://a/", "-H", cookie.as_str()];
+        let page = explain(&file, &request).await.well();
+        let said = "\n\nsplit by {request.cookie.sid}, which this request has";
+        assert!(page.contains(&format!("{said}{shares}")), "{page}");
+        let explained = explain_json(&file, &request).await;
+        let upstream = explained["upstream"]["name"].as_str().unwrap();
+        assert!(page.contains(&format!("upstream `{upstream}`")), "the same each time: {page}");
+        let host = if upstream == "canary" { "Host: b" } else { "Host: a" };
+        assert!(page.contains(host), "{page}");
+        seen.insert(upstream.to_owned());
+    }
+    assert_eq!(seen.len(), 2);
+
+    let page = explain(&file, &["GET", "http://a/"]).await.well();
+    let said = "\n\nsplit by chance: this request has no {request.cookie.sid}";
+    assert!(page.contains(&format!("{said}{shares}")), "{page}");
+
+    let page = explain(&file, &["GET", "http://a/chance"]).await.well();
+    let said = "\n\nsplit by chance\n  100%  canary\n  0%  stable\n\nupstream `canary`";
+    assert!(page.contains(said), "{page}");
+    assert!(page.contains("response 5s (the route's)"), "{page}");
+}

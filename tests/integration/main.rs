@@ -19,6 +19,7 @@ mod examples;
 mod explain;
 mod failures;
 mod filters;
+mod forwarding;
 mod golden;
 mod kestrel;
 mod language;

@@ -15,6 +15,10 @@ pub struct Explanation {
     pub considered: Vec<Considered>,
     /// The filters that it passes, as written.
     pub filters: Vec<String>,
+    /// Where copies of it may go, as written.
+    pub mirror: Option<String>,
+    /// Between which upstreams the route splits its requests.
+    pub split: Option<Split>,
     /// Where it goes.
     pub upstream: Option<Upstream>,
     /// The head that an endpoint gets, line by line.
@@ -70,6 +74,26 @@ pub struct Considered {
     pub lost_by: &'static str,
     /// What it demands, as written; or which rule made another one win.
     pub why: String,
+}
+
+/// Between which upstreams requests are split.
+#[derive(Debug, Serialize)]
+pub struct Split {
+    /// The key by which requests stay with their upstream, as written.
+    pub sticky: Option<String>,
+    /// Whether it decided; else chance did, and another time it may be another upstream.
+    pub by_key: bool,
+    /// The upstreams, in the order of the document.
+    pub parts: Vec<Part>,
+}
+
+/// One of the upstreams of a split.
+#[derive(Debug, Serialize)]
+pub struct Part {
+    /// Its name.
+    pub upstream: String,
+    /// Its share of the requests.
+    pub percent: f64,
 }
 
 /// Where a request goes.

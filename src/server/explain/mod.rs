@@ -16,6 +16,7 @@ use crate::exchange::Cause;
 use crate::listener::{Drain, Listener, Shared};
 use crate::observe::access::{Kept, Sender};
 use crate::proxy::{Proxy, Sight, Witness};
+use crate::route::Choice;
 use crate::runtime::explain::{Explainer, Explanation, Reply, Seen};
 use crate::runtime::{Compiled, Handle, Retained};
 use crate::tls;
@@ -199,11 +200,12 @@ impl Witness for Account {
             asked: sight.request.map(Into::into),
             route: sight.route.map(|route| route.name.clone()),
             captures: names.iter().enumerate().map(captured).collect(),
-            cause: None,
+            ..Seen::default()
         });
     }
 
-    fn connects(&self, peer: &mut HttpPeer) {
+    fn connects(&self, choice: Option<Choice>, peer: &mut HttpPeer) {
+        self.seen.lock().get_or_insert_default().choice = choice;
         self.stand_in.replace(peer);
     }
 

@@ -339,6 +339,28 @@ routes: [{}, {}]",
 }
 
 #[tokio::test]
+async fn a_split_changes_with_each_of_its_upstreams() {
+    let app = origin().handler(always(Reply::websocket())).start().await;
+    let document = |idle: u32| {
+        format!(
+            "server: {{drain: 1s}}
+upstreams:
+  one: {{endpoints: [$app]}}
+  two: {{endpoints: [$app], timeouts: {{idle: {idle}s}}}}
+routes:
+  - name: app
+    drain_on_change: true
+    split: {{to: [{{weight: 1, upstream: one}}, {{weight: 0, upstream: two}}]}}"
+        )
+    };
+    let mut edge = edge(&document(50)).with("app", &app).start().await;
+    let mut socket = edge.client("web").websocket("/ws", &[]).await.unwrap();
+    goes_on(&mut socket).await;
+    edge.reload(&document(60)).await;
+    is_sent_away(&mut socket).await;
+}
+
+#[tokio::test]
 async fn streams_of_a_removed_route_end_as_their_clients_take_it_best() {
     let feed = Feed::new();
     let fed = |kind: &str| Reply::new(200).header("Content-Type", kind).fed_by(&feed);

@@ -73,13 +73,14 @@ async fn promtool_accepts_the_rules_and_every_alert_has_its_test() {
 #[tokio::test]
 async fn the_dashboard_shows_the_metrics_that_there_are_and_all_of_them() {
     let gone = origin().refusing().start().await;
-    // Only what is discovered is counted as that.
+    // Only what is discovered or mirrored is counted as that.
     let document = "
         upstreams:
           gone:
             endpoints: [$gone, 'http://localhost:1']
             health: {tcp: {}}
             limits: {adaptive: {}}
+        routes: [{upstream: gone, mirror: {upstream: gone, compare: {}}}]
         ";
     let edge = edge(document).with("gone", &gone).start().await;
     edge.get("/").await;
@@ -192,7 +193,10 @@ impl Troubled {
                 retry: {on: [500], budget: 0%, budget_floor: 2, attempts: 10, backoff: 1ms}
                 outlier: {consecutive_failures: 1, ejection: 1ms, eject_at_most: 100%}
             routes:
-              - {name: app, match: {path: /app/*}, upstream: app}
+              - name: app
+                match: {path: /app/*}
+                upstream: app
+                mirror: {upstream: sick, compare: {}}
               - {name: gone, match: {path: /gone}, upstream: gone}
               - {name: sick, match: {path: /sick}, upstream: sick}
               - {name: busy, match: {path: /busy}, upstream: busy}
