@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::http10;
-use super::{lasting, retry};
+use super::{affinity, lasting, retry};
 use crate::exchange::{Cause, Phase};
 use crate::net::hop;
 use crate::upstream::Outcome;
@@ -33,6 +33,7 @@ pub(super) fn arrived(session: &Session, response: &ResponseHeader, ctx: &mut Ct
         ctx.leave();
         return Err(retry::again());
     }
+    affinity::arrived(session, response, ctx);
     let (Some(route), Some(watch)) = (&ctx.route, ctx.watch()) else { return Ok(()) };
     if is_tunnel {
         watch.set(Phase::Tunnel, Some(route.timeouts.tunnel.0));
@@ -69,6 +70,7 @@ pub(super) fn filter(
     http10::respond(session, response);
     if !is_interim || response.status == StatusCode::SWITCHING_PROTOCOLS {
         edit(session, response, ctx);
+        affinity::tell(response, ctx)?;
     }
     if !is_interim && let Some(arrival) = &ctx.arrival {
         arrival.uplink.begun();
