@@ -277,6 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_kept_until_the_deadline_of_a_drain() {
+        let standing = Standing::default();
+        standing.drain(Moment(1000));
+        assert!(standing.keeps(Moment(999)) && !standing.keeps(Moment(1000)));
+        assert!(!standing.is_good(Moment(999), 0));
+        standing.drain(Moment(500));
+        assert!(!standing.keeps(Moment(999)), "it can be said anew");
+        standing.resume();
+        assert!(standing.keeps(Moment(1000)) && standing.is_good(Moment(1000), 0));
+    }
+
+    #[test]
+    fn who_is_unhealthy_or_out_keeps_nobody() {
+        let standing = Standing::default();
+        standing.checked(Health::Unchecked);
+        assert!(standing.keeps(Moment(0)));
+        standing.checked(Health::Unhealthy);
+        assert!(!standing.keeps(Moment(0)));
+        standing.checked(Health::Healthy);
+        standing.eject(Moment(1000));
+        assert!(!standing.keeps(Moment(999)) && standing.keeps(Moment(1000)), "one may try");
+        standing.drain(Moment(1500));
+        assert!(standing.keeps(Moment(1499)) && !standing.keeps(Moment(1500)));
+    }
+
+    #[test]
     fn without_a_slow_start_nobody_is_fresh() {
         let standing = Standing::default();
         standing.starts_slowly(Duration::ZERO);

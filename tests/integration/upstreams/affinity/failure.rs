@@ -1,7 +1,7 @@
 //! What becomes of clients whose endpoint is gone, or does not serve.
 
 use super::{Edge, again, before, edge, given, named, origin, outcomes};
-use crate::support::{Client, Origin, Reply, Response, eventually};
+use crate::support::{Client, Gate, Origin, Reply, Response, eventually};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -82,7 +82,7 @@ async fn an_unhealthy_endpoint_has_lost_its_clients_until_it_is_back() {
         .await;
     };
     fails.store(true, Ordering::Relaxed);
-    state(": unhealthy;").await;
+    state(": unhealthy").await;
     is_refused(&edge, &cookie).await;
     fails.store(false, Ordering::Relaxed);
     eventually("the client to be back", async || {
@@ -140,6 +140,33 @@ async fn where_all_fail_clients_stay_where_they_are() {
             assert_eq!((next.text(), given(&next)), (first.text(), None));
         }
     }
+}
+
+#[tokio::test]
+async fn who_belongs_to_a_full_endpoint_waits_for_it() {
+    let gate = Gate::new();
+    let held = Reply::ok("held").behind(&gate);
+    let a = origin().answer("/held", held).handler(|_| Reply::ok("a")).start().await;
+    let b = named("b").await;
+    let document = "
+        upstreams:
+          app: {endpoints: [$a, $b], affinity: {cookie: node}, limits: {requests_per_endpoint: 1}}
+        ";
+    let edge = edge(document).with("a", &a).with("b", &b).start().await;
+    let cookie = cookie_of(&edge, "a").await;
+    let ask = |path: &'static str| {
+        let request = edge.request("GET", path).header("Cookie", &cookie);
+        tokio::spawn(request.send())
+    };
+    let first = ask("/held");
+    a.until("the request that is held", |seen| seen.requests.len() == 2).await;
+    let second = ask("/");
+    edge.metric_becomes("falconer_upstream_pending", 1.0).await;
+    assert_eq!(edge.get("/").await, "b", "others need not wait");
+    gate.open();
+    assert_eq!(first.await.unwrap(), "held");
+    assert_eq!(second.await.unwrap(), "a");
+    assert_eq!(outcomes(&edge).await, [2.0, 3.0, 0.0]);
 }
 
 const RETRIES: &str = "

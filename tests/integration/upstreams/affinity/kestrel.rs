@@ -3,6 +3,7 @@
 use super::{Edge, edge};
 use crate::support::{Kestrel, eventually, is_chaos, node, own_kestrels, start_node};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::time::Duration;
 
 const DOCUMENT: &str = "
@@ -25,10 +26,20 @@ fn report(said: &str) -> Value {
     serde_json::from_str(said.lines().last().unwrap()).unwrap()
 }
 
-/// How many requests met an instance that does not know their connection.
+/// How many requests met an instance that does not know their connection. One that knew it answers
+/// so too, when a client has ended it: the client of long polling says farewell twice.
 async fn misled(edge: &Edge) -> usize {
     let lines = edge.access_log(1).await;
-    lines.iter().filter(|line| line["status"] == 404).count()
+    let is_known = |line: &Value| line["status"] != 404;
+    let known: HashSet<_> = lines.iter().filter(|line| is_known(line)).map(place).collect();
+    lines.iter().filter(|line| !is_known(line) && !known.contains(&place(line))).count()
+}
+
+/// A connection and an instance that was asked for it.
+fn place(line: &Value) -> (&str, &str) {
+    let query = line["query"].as_str().unwrap_or_default();
+    let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
+    (id.unwrap_or_default(), line["endpoint"].as_str().unwrap_or_default())
 }
 
 async fn before([a, b, c]: [&Kestrel; 3]) -> Edge {
