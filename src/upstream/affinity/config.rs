@@ -54,7 +54,7 @@ impl Default for Arr {
 pub struct SignalR {
     /// How many connections are kept in mind; of more, those go first that were silent longest. Each
     /// takes at most 64 bytes. Default: 100000.
-    #[schemars(range(min = 1, max = 10_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub capacity: u32,
     /// How long a connection is kept in mind after its last request. Default: `1d`.
     pub forget_after: Duration,

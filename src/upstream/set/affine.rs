@@ -70,7 +70,10 @@ impl Upstream {
         }
         match affinity.failure() {
             Failure::Redistribute => Ok(None),
-            Failure::Reply => Err(Lack::Own),
+            Failure::Reply => {
+                self.count_claim(false);
+                Err(Lack::Own)
+            }
         }
     }
 

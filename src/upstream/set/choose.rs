@@ -48,15 +48,15 @@ impl Upstream {
         tried.begin(set.serial);
         let started = Instant::now();
         let now = Moment::of(started);
-        let own = self.claimed(&set, tried, &terms, now);
-        if terms.claim.is_some() && !matches!(own, Err(Lack::Room)) {
-            self.count_claim(matches!(own, Ok(Some(_))));
-        }
-        let is_own = matches!(own, Ok(Some(_)));
-        let (index, in_flight) = match own? {
+        let own = self.claimed(&set, tried, &terms, now)?;
+        let is_own = own.is_some();
+        let (index, in_flight) = match own {
             Some(own) => own,
             None => self.choose(&set, tried, &terms, now)?,
         };
+        if terms.claim.is_some() {
+            self.count_claim(is_own);
+        }
         let reached = set.members.get(index).ok_or(Lack::Endpoint)?;
         reached.mentioned.metrics.attempts.inc();
         let endpoint = in_flight.endpoint();
