@@ -37,7 +37,7 @@ pub async fn own_kestrels<const N: usize>() -> Option<[Kestrel; N]> {
     // Says that there is no pack, and unpacks it.
     kestrel().await?;
     let pack = pack()?;
-    Some(join_all([(); N].map(|()| Kestrel::start(&pack))).await.try_into().ok()?)
+    join_all([(); N].map(|()| Kestrel::start(&pack))).await.try_into().ok()
 }
 
 /// The folder that holds the pack's `unpack.sh`.

@@ -210,11 +210,12 @@ async fn an_endpoint_that_refuses_connections_has_lost_its_clients() {
         let edge = before(&a, &b, &format!("{{cookie: node, failure: {failure}}}")).await;
         let cookie = cookie_of(&edge, "a").await;
         drop(a);
-        eventually("the endpoint to be gone", async || {
+        let answer = eventually("the endpoint to be gone", async || {
             let answer = again(&edge.client("web"), &cookie).await;
-            (answer != "a").then_some(assert_eq!(answer.status, status, "{failure}"))
+            (answer != "a").then_some(answer)
         })
         .await;
+        assert_eq!(answer.status, status, "{failure}");
         let hits = b.hits();
         again(&edge.client("web"), &cookie).await;
         assert_eq!(b.hits() - hits, usize::from(status == 200));
