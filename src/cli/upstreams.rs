@@ -3,6 +3,7 @@
 use super::report::{number, refused, tell};
 use super::{edge, failed, run};
 use crate::runtime::{EndpointStatus, State, UpstreamStatus};
+use crate::value::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::io::stdout;
 use std::process::ExitCode;
@@ -13,9 +14,12 @@ pub(super) struct Args {
     #[command(flatten)]
     document: run::Args,
     /// Have an endpoint, or one of its addresses, get no further requests; those that it has are
-    /// finished.
+    /// finished. With affinity, clients that belong to it are kept for a while.
     #[arg(long, num_args = 2, value_names = WHICH, conflicts_with = "resume")]
     drain: Option<Vec<String>>,
+    /// For so long an endpoint that drains keeps the clients that belong to it. Default: 10m.
+    #[arg(long, value_name = "TIME", requires = "drain")]
+    within: Option<Duration>,
     /// Have an endpoint that drains get requests again.
     #[arg(long, num_args = 2, value_names = WHICH, conflicts_with = "weight")]
     resume: Option<Vec<String>>,
@@ -36,7 +40,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let acts = (args.drain.as_deref(), args.resume.as_deref(), args.weight.as_deref());
     let request = match acts {
-        (Some([upstream, endpoint]), ..) => post("drain", upstream, endpoint),
+        (Some([upstream, endpoint]), ..) => {
+            let within = args.within.map_or_else(String::new, |time| format!("&within={time}"));
+            post("drain", upstream, endpoint) + &within
+        }
         (_, Some([upstream, endpoint]), _) => post("resume", upstream, endpoint),
         (.., Some([upstream, endpoint, weight])) => {
             format!("{}&weight={}", post("weight", upstream, endpoint), encoded(weight))
@@ -93,7 +100,10 @@ fn line(status: &EndpointStatus) -> String {
             format!("taken out, {why}; one request tries in {tries_in}s")
         }
         State::Trying { why } => format!("taken out, {why}; the next request tries"),
-        State::Draining => "draining".to_owned(),
+        State::Draining { keeps_for: None | Some(0) } => "draining".to_owned(),
+        State::Draining { keeps_for: Some(left) } => {
+            format!("draining, keeps its clients for {left}s")
+        }
     };
     let requests = number(usize::try_from(status.requests).unwrap_or(usize::MAX), "request");
     let open = match status.most {

@@ -31,6 +31,9 @@ pub(super) const WORDS: Words<'static> = &[
     word::<upstream::Resolver>(),
     word::<upstream::Sni>(),
     word::<upstream::Url>(),
+    word::<upstream::affinity::Domain>(),
+    word::<upstream::affinity::Name>(),
+    word::<upstream::affinity::Path>(),
     word::<upstream::health::Path>(),
     word::<upstream::health::StatusRange>(),
 ];

@@ -33,6 +33,8 @@ pub enum Cause {
     NoEndpoint,
     /// The upstream has as many requests as it may, and this one waited too long or could not.
     UpstreamOverloaded,
+    /// The endpoint that the client belongs to does not serve.
+    UpstreamAffinityLost,
     /// The endpoint refused the connection.
     UpstreamConnectRefused,
     /// The connection failed in another way.
@@ -65,7 +67,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and tests.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::UriTooLong,
@@ -80,6 +82,7 @@ impl Cause {
         Self::UnknownHost,
         Self::NoEndpoint,
         Self::UpstreamOverloaded,
+        Self::UpstreamAffinityLost,
         Self::UpstreamConnectRefused,
         Self::UpstreamConnectFailed,
         Self::UpstreamTimeoutConnect,
@@ -113,8 +116,11 @@ impl Cause {
 
     /// Whether an attempt at an endpoint ended by it.
     pub fn is_upstream(self) -> bool {
-        self.name().starts_with("upstream_")
-            && !matches!(self, Self::NoEndpoint | Self::UpstreamOverloaded)
+        let is_asked = !matches!(
+            self,
+            Self::NoEndpoint | Self::UpstreamOverloaded | Self::UpstreamAffinityLost
+        );
+        self.name().starts_with("upstream_") && is_asked
     }
 
     #[rustfmt::skip]
@@ -134,6 +140,7 @@ impl Cause {
             Self::UnknownHost => ("unknown_host", 421, "This host is not served here."),
             Self::NoEndpoint => ("upstream_no_endpoint", 503, "The service is not available at the moment."),
             Self::UpstreamOverloaded => ("upstream_overloaded", 503, "The service has too much to do at the moment."),
+            Self::UpstreamAffinityLost => ("upstream_affinity_lost", 503, "The service is not available at the moment."),
             Self::UpstreamConnectRefused => ("upstream_connect_refused", 502, "The service could not be reached."),
             Self::UpstreamConnectFailed => ("upstream_connect_failed", 502, "The service could not be reached."),
             Self::UpstreamTimeoutConnect => ("upstream_timeout_connect", 504, "The service could not be reached in time."),

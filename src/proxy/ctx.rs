@@ -7,6 +7,7 @@ use crate::exchange::{
 use crate::net::hop::Minded;
 use crate::route::table::Captures;
 use crate::route::{Choice, InFlight, Route};
+use crate::upstream::affinity::Listener;
 use crate::upstream::{Introduced, Outcome, Picked, Timeouts, Tried, Upstream};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
@@ -56,6 +57,8 @@ pub struct Ctx {
     pub(super) earlier: Vec<Earlier>,
     /// Bytes of the request body that passed.
     pub(super) received: u64,
+    /// What reads along with the body of the response.
+    pub(super) listener: Option<Listener>,
     pub(super) cause: Option<Cause>,
     /// Whether the connection ends after this exchange, and must not cut the answer off.
     pub(super) is_last: bool,
@@ -142,6 +145,7 @@ impl Ctx {
             waits: false,
             earlier: Vec::new(),
             received: 0,
+            listener: None,
             cause: None,
             is_last: false,
         })

@@ -112,8 +112,13 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     }
     // Before an attempt nothing is half done, and the connection can serve another request. Where
     // an endpoint was asked for, the engine closes it whatever we say, so the client must know.
-    let is_of_attempts =
-        matches!(cause, Cause::BadRequest | Cause::NoEndpoint | Cause::UpstreamOverloaded);
+    let is_of_attempts = matches!(
+        cause,
+        Cause::BadRequest
+            | Cause::NoEndpoint
+            | Cause::UpstreamOverloaded
+            | Cause::UpstreamAffinityLost
+    );
     let is_clean = ctx.attempts == 0 && !is_of_attempts;
     if !is_clean {
         session.set_keepalive(None);

@@ -1,7 +1,7 @@
 //! The request goes upstream: an endpoint is picked, the head prepared, the body passed on.
 
 use super::ctx::{Attempt, Ctx};
-use super::{lasting, retry};
+use super::{affinity, lasting, retry};
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
 use crate::upstream::{self, Follows, Lack, Outcome, Outgoing, Picked, Terms, Upstream};
@@ -34,7 +34,8 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
         wait(session, ctx, tokio::time::sleep(upstream.wait(ctx.counted))).await?;
     }
     // Who was asked already is asked again rather than whom something speaks against.
-    let terms = Terms { key: &key, panics: !ctx.is_again, timeouts, follows };
+    let (panics, claim) = (!ctx.is_again, affinity::claim(upstream, session, ctx));
+    let terms = Terms { claim, key: &key, panics, timeouts, follows };
     let mut picked = pick(session, ctx, upstream, terms).await?;
     if picked.is_none() && is_another_round(session, ctx, upstream).await? {
         ctx.tried.clear();
@@ -72,7 +73,7 @@ async fn pick(
 ) -> Result<Option<Picked>> {
     let place = match upstream.pick(&mut ctx.tried, terms) {
         Ok(picked) => return Ok(Some(picked)),
-        Err(Lack::Endpoint) => return Ok(None),
+        Err(lack @ (Lack::Endpoint | Lack::Own)) => return Ok(none(ctx, lack)),
         Err(Lack::Room) => upstream.queue(),
     };
     let Some(place) = place else { return Err(ctx.fail(Cause::UpstreamOverloaded)) };
@@ -81,7 +82,7 @@ async fn pick(
         // There may be room since it was looked for.
         match upstream.pick(&mut ctx.tried, terms) {
             Ok(picked) => return Ok(Some(picked)),
-            Err(Lack::Endpoint) => return Ok(None),
+            Err(lack @ (Lack::Endpoint | Lack::Own)) => return Ok(none(ctx, lack)),
             Err(Lack::Room) if Instant::now() >= deadline => {
                 return Err(ctx.fail(Cause::UpstreamOverloaded));
             }
@@ -92,6 +93,14 @@ async fn pick(
             }
         }
     }
+}
+
+/// None is left; if no attempt failed, that is the cause.
+fn none(ctx: &mut Ctx, lack: Lack) -> Option<Picked> {
+    if lack == Lack::Own {
+        ctx.cause.get_or_insert(Cause::UpstreamAffinityLost);
+    }
+    None
 }
 
 /// Waits for what does not come from the endpoint; an error if the client leaves meanwhile.
@@ -192,6 +201,7 @@ pub(super) async fn request(
         request,
         &Outgoing { host, stripped_prefix: ctx.stripped_prefix.as_deref(), forwarded },
     )?;
+    affinity::prepare(upstream, request, ctx);
     if !is_sent {
         open_way(request, ctx);
     }

@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::witness::Witness;
-use super::{accept, failure, finish, forward, mirror, request, response};
+use super::{accept, affinity, failure, finish, forward, mirror, request, response};
 use crate::observe::access;
 use crate::runtime::Handle;
 use async_trait::async_trait;
@@ -137,6 +137,19 @@ impl ProxyHttp for Proxy {
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         response::filter(session, response, ctx)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Duration>> {
+        if let Some(body) = body {
+            affinity::hear(body, ctx);
+        }
+        Ok(None)
     }
 
     fn response_body_filter(

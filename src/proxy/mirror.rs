@@ -195,9 +195,16 @@ impl Copied {
         mirror: &Mirror,
     ) -> std::result::Result<Option<Answer>, (Cause, Option<Box<Error>>)> {
         let (upstream, timeouts) = (&mirror.upstream, mirror.upstream.timeouts());
-        let terms = Terms { key: &self.key, panics: true, timeouts, follows: Follows::Nothing };
+        let terms = Terms {
+            // A copy belongs nowhere.
+            claim: None,
+            key: &self.key,
+            panics: true,
+            timeouts,
+            follows: Follows::Nothing,
+        };
         let mut picked = upstream.pick(&mut Tried::new(), terms).map_err(|lack| match lack {
-            Lack::Endpoint => (Cause::NoEndpoint, None),
+            Lack::Endpoint | Lack::Own => (Cause::NoEndpoint, None),
             Lack::Room => (Cause::UpstreamOverloaded, None),
         })?;
         upstream.announce(&mut picked, &self.connection, &self.client);

@@ -1,6 +1,7 @@
 //! Implements the engine's hooks; each is a call into one phase.
 
 mod accept;
+mod affinity;
 mod ctx;
 mod failure;
 mod finish;

@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::http10;
-use super::{lasting, retry};
+use super::{affinity, lasting, retry};
 use crate::exchange::{Cause, Phase};
 use crate::net::hop;
 use crate::upstream::{Outcome, Picked};
@@ -36,6 +36,7 @@ pub(super) fn arrived(session: &Session, response: &ResponseHeader, ctx: &mut Ct
     if let Some(mirrored) = &mut ctx.mirrored {
         mirrored.answered(response);
     }
+    affinity::arrived(session, response, ctx);
     let Some(watch) = ctx.watch() else { return Ok(()) };
     if is_tunnel {
         watch.set(Phase::Tunnel, Some(ctx.timeouts().tunnel.0));
@@ -77,6 +78,7 @@ pub(super) fn filter(
     http10::respond(session, response);
     if !is_interim || response.status == StatusCode::SWITCHING_PROTOCOLS {
         edit(session, response, ctx);
+        affinity::tell(response, ctx)?;
     }
     if !is_interim && let Some(arrival) = &ctx.arrival {
         arrival.uplink.begun();

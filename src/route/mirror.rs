@@ -206,8 +206,15 @@ mod tests {
         let of_upstream =
             serde_json::from_value(json!({ "endpoints": ["http://127.0.0.1:1"] })).unwrap();
         let security = Security::default();
-        let upstream =
-            Upstream::new("new".into(), of_upstream, security, Arc::default(), &upstreams, None);
+        let upstream = Upstream::new(
+            "new".into(),
+            of_upstream,
+            security,
+            None,
+            Arc::default(),
+            &upstreams,
+            None,
+        );
         config["upstream"] = "new".into();
         let config: Config = serde_json::from_value(config).unwrap();
         config.compile("site", upstream, &metrics, before)

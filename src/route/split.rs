@@ -160,7 +160,7 @@ mod tests {
             let config = serde_json::json!({ "endpoints": ["http://127.0.0.1:1"] });
             let config = serde_json::from_value(config).unwrap();
             let security = Security::default();
-            Some(Upstream::new(name.into(), config, security, Arc::default(), &metrics, None))
+            Some(Upstream::new(name.into(), config, security, None, Arc::default(), &metrics, None))
         };
         config.compile(upstream).unwrap()
     }

@@ -15,7 +15,7 @@ use crate::observe::access;
 use crate::route::table::{Spec, shadowed};
 use crate::route::{self, Matcher, Route, Table, Target};
 use crate::tls::{self, Authorities, Certificate, Source, Unkept};
-use crate::upstream::{self, Security, Upstream};
+use crate::upstream::{self, Security, Upstream, affinity};
 use crate::value::{Diagnostic, Problem, Severity, Switch};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -67,6 +67,8 @@ pub(super) fn compile_keeping(
         previous,
         before: routes(previous),
         unkept: Vec::new(),
+        key: retained.key.get().cloned(),
+        unkept_key: None,
         diagnostics: Vec::new(),
     };
     for name in document.names("listeners") {
@@ -76,7 +78,7 @@ pub(super) fn compile_keeping(
     compiler.admin();
     compiler.references();
     let certificates = compiler.certificates(state_dir);
-    let upstreams = compiler.upstreams(&certificates);
+    let upstreams = compiler.upstreams(&certificates, state_dir);
     let filters = compiler.filters(&document.filters);
     let routes = compiler.routes(&upstreams, &filters);
     let listeners = compiler.listeners(&certificates);
@@ -110,6 +112,9 @@ struct Compiler<'a> {
     outdated: Vec<Diagnostic>,
     /// Certificates that were made.
     unkept: Vec<Placed<Unkept>>,
+    /// The key of affinity, and that it was made.
+    key: Option<affinity::Key>,
+    unkept_key: Option<Placed<affinity::Unkept>>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -181,6 +186,16 @@ impl Compiler<'_> {
             {
                 self.fail(&steps, problem);
             }
+        }
+        if let Some(Placed { value, steps }) = self.unkept_key.take()
+            && self.is_sound()
+            && let Err(problem) = value.keep()
+        {
+            self.fail(&steps, problem);
+        }
+        if let Some(key) = self.key.take().filter(|_| self.is_sound()) {
+            // Nobody else was faster: documents follow each other, and say the same.
+            let _ = self.retained.key.set(key);
         }
     }
 
@@ -265,6 +280,7 @@ impl Compiler<'_> {
     fn upstreams(
         &mut self,
         certificates: &IndexMap<String, Certificate>,
+        state_dir: Option<&Path>,
     ) -> IndexMap<String, Arc<Upstream>> {
         let mut upstreams = IndexMap::new();
         let document = self.document;
@@ -294,6 +310,7 @@ impl Compiler<'_> {
                 self.fail(&at, fault.problem);
             }
             self.limits(&value.limits, &below(steps, "limits"));
+            self.affinity(value, steps, state_dir);
             if let upstream::Balance::Hash(by) = &value.balance
                 && by.key.is_constant()
             {
@@ -310,6 +327,7 @@ impl Compiler<'_> {
                     name.as_str().into(),
                     value.clone(),
                     security,
+                    self.key.as_ref(),
                     self.retained.endpoints.clone(),
                     &self.retained.upstreams,
                     before.map(|before| &**before),
@@ -331,6 +349,26 @@ impl Compiler<'_> {
             let what = "no request waits, because nothing is limited";
             let remedy = "add one of `requests`, `requests_per_endpoint` and `adaptive: {}`";
             self.warn(steps, Problem::new(what, remedy));
+        }
+    }
+
+    /// Affinity must be sound. The first upstream that needs a key has it read, or made.
+    fn affinity(&mut self, config: &upstream::Config, steps: &[Step], state_dir: Option<&Path>) {
+        let Some(affinity) = &config.affinity else { return };
+        let at = below(steps, "affinity");
+        if let Err(fault) = affinity.check() {
+            let at = fault.at.iter().fold(at, |at, key| below(&at, key));
+            return self.fail(&at, fault.problem);
+        }
+        let (None, true, Some(folder)) = (&self.key, affinity.wants_key(), state_dir) else {
+            return;
+        };
+        match affinity::Key::kept(folder) {
+            Ok((key, unkept)) => {
+                self.key = Some(key);
+                self.unkept_key = unkept.map(|value| Placed { value, steps: at });
+            }
+            Err(problem) => self.fail(&at, problem),
         }
     }
 

@@ -3,10 +3,11 @@
 use super::reload::Metrics;
 use crate::observe::Registry;
 use crate::tls::{TicketKey, Tickets};
+use crate::upstream::affinity;
 use crate::{listener, route, upstream};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The living state of the process, from the first mention of each thing to its last.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Retained {
     pub reloads: Metrics,
     /// The keys of session tickets.
     pub tickets: Arc<Tickets>,
+    /// The key of affinity, once a document needed it.
+    pub key: OnceLock<affinity::Key>,
     /// The number of the first snapshot.
     pub first: u64,
     /// The names of listeners; a name's place is its number as long as the process lives.
@@ -50,6 +53,7 @@ impl Retained {
             upstreams: upstream::Metrics::new(&registry),
             reloads: Metrics::new(&registry),
             tickets: Arc::default(),
+            key: OnceLock::new(),
             first: 1,
             registry,
             numbers: Mutex::default(),

@@ -69,7 +69,7 @@ fn fail(handles: &Arc<Handles>) {
 fn pick(snapshot: &Snapshot, upstream: &str) -> Picked {
     let upstream = &snapshot.upstreams[upstream];
     let (timeouts, follows) = (upstream.timeouts(), Follows::Nothing);
-    let terms = Terms { key: "", panics: true, timeouts, follows };
+    let terms = Terms { claim: None, key: "", panics: true, timeouts, follows };
     upstream.pick(&mut Tried::new(), terms).expect("an endpoint")
 }
 

@@ -274,7 +274,7 @@ impl Control {
             ));
         }
         match act {
-            Act::Drain => tracing::info!(upstream = name, endpoint, "an endpoint drains"),
+            Act::Drain { .. } => tracing::info!(upstream = name, endpoint, "an endpoint drains"),
             Act::Resume => tracing::info!(upstream = name, endpoint, "an endpoint drains no more"),
             Act::Weigh(Some(weight)) => {
                 tracing::info!(upstream = name, endpoint, weight, "an endpoint has another weight");

@@ -1,5 +1,6 @@
 //! `upstreams:` in the document.
 
+use super::affinity;
 use super::discover;
 use super::health;
 use super::limits;
@@ -42,6 +43,8 @@ pub struct Config {
     /// Which endpoint an attempt goes to. Default: `round_robin`.
     #[serde(default)]
     pub balance: Balance,
+    /// How a client's requests find the endpoint that served its first one. Default: they do not.
+    pub affinity: Option<affinity::Config>,
     /// Which requests are sent again, and how often. Default: none, but after a failed connection
     /// the next endpoint is tried.
     pub retry: Option<retry::Config>,

@@ -19,6 +19,7 @@ pub struct Metrics {
     pending: GaugeFamily<1>,
     concurrency: GaugeFamily<2>,
     discoveries: CounterFamily<2>,
+    affinity: CounterFamily<2>,
 }
 
 impl Metrics {
@@ -90,6 +91,11 @@ impl Metrics {
                 "Look-ups of names and services and readings of files, by what came of them.",
                 &["upstream", "result"],
             ),
+            affinity: registry.counter(
+                "falconer_upstream_affinity_total",
+                "Requests of clients that belong to an endpoint, and clients told of theirs.",
+                &["upstream", "outcome"],
+            ),
         }
     }
 
@@ -107,6 +113,12 @@ impl Metrics {
     pub(super) fn discoveries(&self, upstream: &str) -> Discoveries {
         let of = |result| self.discoveries.handle(&[upstream, result]);
         Discoveries { changed: of("changed"), unchanged: of("unchanged"), failed: of("failed") }
+    }
+
+    /// What is counted of an upstream's affinity.
+    pub(super) fn affinity(&self, upstream: &str) -> Affine {
+        let of = |outcome| self.affinity.handle(&[upstream, outcome]);
+        Affine { kept: of("kept"), new: of("new"), lost: of("lost") }
     }
 
     /// The handles of one endpoint.
@@ -168,6 +180,17 @@ pub(super) struct Discoveries {
     pub(super) unchanged: Counter,
     /// Nothing was found; what was found before holds.
     pub(super) failed: Counter,
+}
+
+/// What became of clients that belong to an endpoint.
+#[derive(Debug)]
+pub(super) struct Affine {
+    /// Attempts that went to their client's endpoint.
+    pub(super) kept: Counter,
+    /// Clients that were told of an endpoint, and connections that were learned.
+    pub(super) new: Counter,
+    /// Attempts whose client's endpoint did not serve.
+    pub(super) lost: Counter,
 }
 
 /// The counters of one endpoint.

@@ -1,5 +1,6 @@
 //! Chooses an endpoint worth trying and remembers how it went.
 
+pub mod affinity;
 mod balance;
 mod breaker;
 mod clock;

@@ -1,5 +1,6 @@
 //! The endpoint that an attempt goes to.
 
+use super::affinity::Told;
 use super::endpoint::{Endpoint, InFlight};
 use super::mentioned::Mentioned;
 use crate::exchange::{Cause, Ending};
@@ -17,6 +18,8 @@ pub struct Picked {
     pub(super) in_flight: InFlight,
     /// Whether its response is a failure, however whole it is.
     pub(super) has_failed: bool,
+    /// What the client is told, so that it comes back.
+    pub(super) told: Option<Arc<Told>>,
     /// How to connect; taken by the engine.
     pub(super) peer: Option<Box<HttpPeer>>,
     pub(super) authority: HeaderValue,
@@ -32,6 +35,11 @@ impl Picked {
     /// The endpoint.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         self.in_flight.endpoint()
+    }
+
+    /// What the client is told, so that it comes back, unless it knows.
+    pub fn told(&self) -> Option<&Arc<Told>> {
+        self.told.as_ref()
     }
 
     /// Says that for the endpoint the attempt is over, however slowly the client reads.

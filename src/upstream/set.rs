@@ -1,10 +1,12 @@
 //! An upstream and the endpoints it has at the moment.
 
+mod affine;
 mod choose;
 mod judge;
 
 pub use choose::{Lack, Terms};
 
+use super::affinity::{self, Affinity, Places};
 use super::balance::{Balance, Candidate, First, Hash, LeastRequest, PeakEwma, Random, RoundRobin};
 use super::clock::Moment;
 use super::config::{self, Config, Timeouts};
@@ -42,6 +44,7 @@ pub struct Upstream {
     config: Config,
     security: Security,
     states: Arc<States>,
+    affinity: Option<Affinity>,
     retry: Option<Retry>,
     outlier: Option<Outlier>,
     counts: OfUpstream,
@@ -66,6 +69,8 @@ struct Set {
     serial: u64,
     candidates: Vec<Candidate>,
     members: Vec<Reached>,
+    /// Where clients find their endpoint again.
+    places: Places,
     balancer: Box<dyn Balance>,
 }
 
@@ -79,11 +84,12 @@ struct Reached {
 
 impl Upstream {
     /// Compiles an upstream. Endpoints that are names have no address before [`Self::follow`].
-    /// Streams of those that the one before it had go on.
+    /// Streams of those that the one before it had go on. The key is for affinity.
     pub fn new(
         name: Arc<str>,
         config: Config,
         security: Security,
+        key: Option<&affinity::Key>,
         states: Arc<States>,
         metrics: &Metrics,
         before: Option<&Self>,
@@ -91,6 +97,10 @@ impl Upstream {
         let now = Moment::of(Instant::now());
         let retry = config.retry.clone().map(|retry| Retry::new(retry, now));
         let outlier = config.outlier.clone().map(Outlier::new);
+        let affinity = config.affinity.clone().map(|affinity| {
+            let before = before.and_then(|before| before.affinity.as_ref());
+            Affinity::new(affinity, key, metrics.affinity(&name), before)
+        });
         let manner = Manner::new(&config, &security);
         let checks = match before {
             Some(before) => before.checks.clone(),
@@ -107,6 +117,7 @@ impl Upstream {
             config,
             security,
             states,
+            affinity,
             retry,
             outlier,
             manner,
@@ -187,7 +198,7 @@ impl Upstream {
             address: candidate.endpoint.address().to_string(),
             weight: candidate.weight,
             priority: candidate.priority,
-            state: State::of(&candidate.endpoint, now),
+            state: State::of(&candidate.endpoint, self.affinity.is_some(), now),
             in_flight: candidate.endpoint.in_flight(),
             most: Some(room.of(&candidate.endpoint)).filter(|most| *most < usize::MAX),
             requests: candidate.endpoint.requests(),
@@ -200,13 +211,13 @@ impl Upstream {
     /// Does this with the endpoints of this label or address; gives how many there are.
     pub fn act(&self, endpoint: &str, act: Act) -> usize {
         let located = self.located.lock();
-        let set = self.set.load();
+        let (set, now) = (self.set.load(), Moment::of(Instant::now()));
         let meant = set.candidates.iter().map(|candidate| &candidate.endpoint).filter(|known| {
             **known.label() == *endpoint || known.address().to_string() == endpoint
         });
         let does = |known: &Arc<Endpoint>| match act {
-            Act::Drain => known.standing().drain(true),
-            Act::Resume => known.standing().drain(false),
+            Act::Drain { keeps_for } => known.standing().drain(now.after(keeps_for)),
+            Act::Resume => known.standing().resume(),
             Act::Weigh(weight) => known.weigh(weight),
         };
         let count = meant.map(does).count();
@@ -361,6 +372,10 @@ impl Upstream {
             config::Balance::PeakEwma => Box::new(PeakEwma::new(&set.candidates)),
             config::Balance::Hash(by) => Box::new(Hash::new(&set.candidates, by.load_at_most.on())),
         };
+        if let Some(affinity) = &self.affinity {
+            let endpoints = set.candidates.iter().map(|candidate| &candidate.endpoint);
+            set.places = affinity.places(&self.name, endpoints);
+        }
         self.set.store(Arc::new(set));
         self.keep_checks();
         if is_whole {
@@ -382,6 +397,7 @@ impl Set {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             candidates: Vec::new(),
             members: Vec::new(),
+            places: Places::default(),
             balancer: Box::new(RoundRobin::new(&[])),
         }
     }

@@ -2,7 +2,10 @@
 
 use super::breaker::{Breaker, Circuit};
 use super::clock::{Moment, millis};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU8, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::{Duration, Instant};
 
 /// What speaks against an endpoint: nothing, most of the time, and then a pick reads one byte.
@@ -17,6 +20,8 @@ pub struct Standing {
     fresh_since: AtomicU64,
     /// How long it is fresh, in milliseconds.
     slow_start: AtomicU64,
+    /// Until when it keeps its clients while it drains.
+    keeps_until: AtomicU64,
 }
 
 static ERAS: AtomicU32 = AtomicU32::new(0);
@@ -27,7 +32,7 @@ const UNCHECKED: u8 = 1;
 const UNHEALTHY: u8 = 1 << 1;
 /// Its circuit breaker is not closed.
 const EJECTED: u8 = 1 << 2;
-/// It is to get no further requests.
+/// It is to get no further requests but those of its clients, and for a while only.
 const DRAINING: u8 = 1 << 3;
 /// It is new, or well again, and not yet to get its whole share: the only doubt that leaves it some.
 const FRESH: u8 = 1 << 4;
@@ -52,9 +57,9 @@ pub enum Health {
 
 impl Default for Standing {
     fn default() -> Self {
-        let (doubts, breaker, fresh_since) = Default::default();
+        let (doubts, breaker, fresh_since, keeps_until) = Default::default();
         let (era, slow_start) = (AtomicU32::new(next_era()), AtomicU64::new(UNKNOWN));
-        Self { doubts, breaker, era, fresh_since, slow_start }
+        Self { doubts, breaker, era, fresh_since, slow_start, keeps_until }
     }
 }
 
@@ -186,15 +191,33 @@ impl Standing {
         self.breaker.opens_at().since(now)
     }
 
-    /// Has it get no further requests, or again.
-    pub(super) fn drain(&self, is_draining: bool) {
-        match is_draining {
-            true => self.doubts.fetch_or(DRAINING, Relaxed),
-            false => self.doubts.fetch_and(!DRAINING, Relaxed),
-        };
-        if !is_draining {
-            self.is_fresh();
+    /// Whether it gets requests of clients that belong to it, fresh or not. One that was not
+    /// checked yet does: who has been there knows it.
+    pub(super) fn keeps(&self, now: Moment) -> bool {
+        let doubts = self.doubts.load(Acquire);
+        let is_kept = doubts & DRAINING == 0 || now < self.keeps_until();
+        match doubts & !(DRAINING | UNCHECKED | FRESH) {
+            0 => is_kept,
+            EJECTED => is_kept && self.breaker.admits(now),
+            _ => false,
         }
+    }
+
+    /// Until when it keeps its clients while it drains.
+    pub(super) fn keeps_until(&self) -> Moment {
+        Moment(self.keeps_until.load(Relaxed))
+    }
+
+    /// Has it get no further requests, but those of its clients until then.
+    pub(super) fn drain(&self, keeps_until: Moment) {
+        self.keeps_until.store(keeps_until.0, Relaxed);
+        self.doubts.fetch_or(DRAINING, Release);
+    }
+
+    /// Has it get requests again.
+    pub(super) fn resume(&self) {
+        self.doubts.fetch_and(!DRAINING, Relaxed);
+        self.is_fresh();
     }
 
     /// Whether it gets no further requests.
@@ -241,7 +264,7 @@ mod tests {
         let falls: [(Act, Act); 3] = [
             (|s| _ = s.checked(Health::Unhealthy), |s| _ = s.checked(Health::Healthy)),
             (|s| s.eject(Moment(1)), Standing::readmit),
-            (|s| s.drain(true), |s| s.drain(false)),
+            (|s| s.drain(Moment(0)), Standing::resume),
         ];
         for (falls, rises) in falls {
             let (standing, began) = fresh();
@@ -251,6 +274,32 @@ mod tests {
             rises(&standing);
             assert_eq!(standing.doubts.load(Relaxed), FRESH);
         }
+    }
+
+    #[test]
+    fn clients_are_kept_until_the_deadline_of_a_drain() {
+        let standing = Standing::default();
+        standing.drain(Moment(1000));
+        assert!(standing.keeps(Moment(999)) && !standing.keeps(Moment(1000)));
+        assert!(!standing.is_good(Moment(999), 0));
+        standing.drain(Moment(500));
+        assert!(!standing.keeps(Moment(999)), "it can be said anew");
+        standing.resume();
+        assert!(standing.keeps(Moment(1000)) && standing.is_good(Moment(1000), 0));
+    }
+
+    #[test]
+    fn who_is_unhealthy_or_out_keeps_nobody() {
+        let standing = Standing::default();
+        standing.checked(Health::Unchecked);
+        assert!(standing.keeps(Moment(0)));
+        standing.checked(Health::Unhealthy);
+        assert!(!standing.keeps(Moment(0)));
+        standing.checked(Health::Healthy);
+        standing.eject(Moment(1000));
+        assert!(!standing.keeps(Moment(999)) && standing.keeps(Moment(1000)), "one may try");
+        standing.drain(Moment(1500));
+        assert!(standing.keeps(Moment(1499)) && !standing.keeps(Moment(1500)));
     }
 
     #[test]

@@ -5,12 +5,16 @@ use super::clock::Moment;
 use super::endpoint::Endpoint;
 use super::standing::{Health, WHOLE};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What an operator has done with an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// It gets no further requests.
-    Drain,
+    /// It gets no further requests, but those of clients that belong to it for so long.
+    Drain {
+        /// How long.
+        keeps_for: Duration,
+    },
     /// It gets requests again.
     Resume,
     /// It gets another weight than the document gives it, or that again.
@@ -81,14 +85,19 @@ pub enum State {
         why: String,
     },
     /// An operator wants it to get no further ones.
-    Draining,
+    Draining {
+        /// Seconds for which clients that belong to it are kept; absent where none do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keeps_for: Option<u64>,
+    },
 }
 
 impl State {
-    pub(super) fn of(endpoint: &Endpoint, now: Moment) -> Self {
+    pub(super) fn of(endpoint: &Endpoint, has_clients: bool, now: Moment) -> Self {
         let standing = endpoint.standing();
         if standing.is_draining() {
-            return Self::Draining;
+            let left = standing.keeps_until().since(now).as_secs();
+            return Self::Draining { keeps_for: has_clients.then_some(left) };
         }
         match standing.health() {
             Health::Unhealthy => return Self::Unhealthy { why: endpoint.illness() },

@@ -1,5 +1,6 @@
 //! Upstreams: how endpoints are reached, chosen, waited for, and kept connected.
 
+mod affinity;
 mod bad_days;
 mod balance;
 mod connections;

@@ -161,7 +161,7 @@ mod every_policy {
         let standing = |index: usize| candidates[index].endpoint.standing();
         standing(0).checked(Health::Unhealthy);
         standing(1).eject(Moment(100));
-        standing(2).drain(true);
+        standing(2).drain(Moment(0));
         let none = Tried::new();
         for (name, balancer) in every(&candidates) {
             let good = picks(&*balancer, &candidates, &none, 100);

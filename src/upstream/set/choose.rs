@@ -1,6 +1,7 @@
 //! Which endpoint of an upstream an attempt goes to.
 
 use super::{Set, Upstream};
+use crate::upstream::affinity::Claim;
 use crate::upstream::balance::{Eligible, Hash, Tried};
 use crate::upstream::breaker::Circuit;
 use crate::upstream::clock::Moment;
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 /// What an attempt goes by.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
+    /// The endpoint that the client belongs to, if it says so.
+    pub claim: Option<Claim>,
     /// What tells the request apart; empty is nothing.
     pub key: &'a str,
     /// Whether an endpoint will do that something speaks against, if the document agrees and no
@@ -34,6 +37,8 @@ pub enum Lack {
     Endpoint,
     /// Those that are left have as many requests as they may.
     Room,
+    /// The one that the client belongs to, and no other will do.
+    Own,
 }
 
 impl Upstream {
@@ -42,7 +47,16 @@ impl Upstream {
         let set = self.set.load();
         tried.begin(set.serial);
         let started = Instant::now();
-        let (index, in_flight) = self.choose(&set, tried, &terms, Moment::of(started))?;
+        let now = Moment::of(started);
+        let own = self.claimed(&set, tried, &terms, now)?;
+        let is_own = own.is_some();
+        let (index, in_flight) = match own {
+            Some(own) => own,
+            None => self.choose(&set, tried, &terms, now)?,
+        };
+        if terms.claim.is_some() {
+            self.count_claim(is_own);
+        }
         let reached = set.members.get(index).ok_or(Lack::Endpoint)?;
         reached.mentioned.metrics.attempts.inc();
         let endpoint = in_flight.endpoint();
@@ -53,6 +67,7 @@ impl Upstream {
             peer: Some(reached.template.peer(endpoint, timeouts, follows, started)),
             in_flight,
             has_failed: false,
+            told: set.places.tell(index).filter(|_| !is_own),
             authority: reached.authority.clone(),
             mentioned: reached.mentioned.clone(),
         })
@@ -116,17 +131,10 @@ impl Upstream {
                     None => continue,
                 },
             };
-            match self.begin(endpoint) {
-                Ok(in_flight) if is_trial => return Ok((index, in_flight.on_trial())),
+            match self.begin_as(endpoint, is_trial) {
                 Ok(in_flight) => return Ok((index, in_flight)),
-                Err(full) => {
-                    if is_trial {
-                        endpoint.standing().tells_nothing();
-                    }
-                    if full == Full::Upstream {
-                        return Err(Lack::Room);
-                    }
-                }
+                Err(Full::Upstream) => return Err(Lack::Room),
+                Err(Full::Endpoint) => {}
             }
         }
         match self.config.limits.limits() && pick(&eligible).is_some() {
@@ -137,7 +145,7 @@ impl Upstream {
 
     /// Whether the request that goes to an endpoint tries whether it serves again; `None` if another
     /// one does.
-    fn tries(&self, endpoint: &Endpoint, now: Moment) -> Option<bool> {
+    pub(super) fn tries(&self, endpoint: &Endpoint, now: Moment) -> Option<bool> {
         let standing = endpoint.standing();
         if !standing.is_ejected() {
             return Some(false);
@@ -153,6 +161,24 @@ impl Upstream {
         // Nobody judges here what comes of a trial.
         standing.readmit();
         Some(false)
+    }
+
+    /// A request begins, on which the endpoint's breaker may wait.
+    pub(super) fn begin_as(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        is_trial: bool,
+    ) -> Result<InFlight, Full> {
+        match self.begin(endpoint) {
+            Ok(in_flight) if is_trial => Ok(in_flight.on_trial()),
+            Ok(in_flight) => Ok(in_flight),
+            Err(full) => {
+                if is_trial {
+                    endpoint.standing().tells_nothing();
+                }
+                Err(full)
+            }
+        }
     }
 
     fn begin(&self, endpoint: &Arc<Endpoint>) -> Result<InFlight, Full> {
@@ -171,7 +197,7 @@ impl Upstream {
 
 /// Who has as many requests as it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Full {
+pub(super) enum Full {
     Upstream,
     Endpoint,
 }

@@ -70,6 +70,9 @@ impl Upstream {
             let set = self.set.load();
             set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
         }
+        if let Some(affinity) = &self.affinity {
+            affinity.serves();
+        }
     }
 
     /// Takes out whoever is far slower than the others.

@@ -73,13 +73,14 @@ async fn promtool_accepts_the_rules_and_every_alert_has_its_test() {
 #[tokio::test]
 async fn the_dashboard_shows_the_metrics_that_there_are_and_all_of_them() {
     let gone = origin().refusing().start().await;
-    // Only what is discovered or mirrored is counted as that.
+    // Only what is discovered, mirrored or belongs somewhere is counted as that.
     let document = "
         upstreams:
           gone:
             endpoints: [$gone, 'http://localhost:1']
             health: {tcp: {}}
             limits: {adaptive: {}}
+            affinity: {cookie: node}
         routes: [{upstream: gone, mirror: {upstream: gone, compare: {}}}]
         ";
     let edge = edge(document).with("gone", &gone).start().await;
@@ -184,7 +185,10 @@ impl Troubled {
               told: {address: '127.0.0.1:0', proxy_protocol: require}
             certificates: {own: {self_signed: [localhost]}, late: {chain: late.pem, key: late.key}}
             upstreams:
-              app: {endpoints: [$one, $two], health: {path: /app/x, interval: 500ms}}
+              app:
+                endpoints: [$one, $two]
+                health: {path: /app/x, interval: 500ms}
+                affinity: {cookie: node}
               gone: {endpoints: [$gone], health: {tcp: {}}}
               busy: {endpoints: [$one], limits: {requests: 1, adaptive: {}, pending_timeout: 1h}}
               unknown: {discover: {dns: {name: app.internal, port: 80, resolvers: ['127.0.0.1:1']}}}

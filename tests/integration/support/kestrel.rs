@@ -1,6 +1,7 @@
 //! A real ASP.NET Core application: one process for all tests, reached in three ways.
 
 use super::{eventually, tool};
+use futures::future::join_all;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -29,6 +30,14 @@ pub async fn kestrel() -> Option<&'static Kestrel> {
         }
     };
     SHARED.get_or_init(start).await.as_ref()
+}
+
+/// So many applications that nobody else uses, and that end when they are dropped.
+pub async fn own_kestrels<const N: usize>() -> Option<[Kestrel; N]> {
+    // Says that there is no pack, and unpacks it.
+    kestrel().await?;
+    let pack = pack()?;
+    join_all([(); N].map(|()| Kestrel::start(&pack))).await.try_into().ok()
 }
 
 /// The folder that holds the pack's `unpack.sh`.
@@ -100,6 +109,11 @@ impl Kestrel {
         };
         let (h1, h2c) = (listening("http://127.0.0.1:"), listening("http://127.0.0.2:"));
         Self { h1, h2c, unix, _keeper: keeper }
+    }
+
+    /// Where it speaks HTTP/1, as a document writes it.
+    pub fn url(&self) -> &str {
+        &self.h1
     }
 
     /// By HTTP/1.

@@ -38,7 +38,7 @@ pub use client::{Client, Request};
 pub use edge::{Builder, Edge, Ended, edge};
 pub use flow::{Download, Flow, Upload};
 pub use h2::{Exchange, H2};
-pub use kestrel::{Kestrel, Way, kestrel};
+pub use kestrel::{Kestrel, Way, kestrel, own_kestrels};
 pub use load::{Load, app_for_load, is_chaos};
 pub use name_server::NameServer;
 pub use origin::{Builder as OriginBuilder, Origin, Received, Seen, origin};

@@ -291,13 +291,21 @@ async fn an_upstream_counts_on_by_its_name_whatever_addresses_that_has() {
     let dns = json!({ "name": "shop.internal", "port": 8080, "resolvers": [server.address] });
     let config = serde_json::from_value(json!({ "discover": { "dns": dns } })).unwrap();
     let metrics = Metrics::new(&registry);
-    let upstream =
-        Upstream::new("shop".into(), config, Security::default(), Arc::default(), &metrics, None);
+    let upstream = Upstream::new(
+        "shop".into(),
+        config,
+        Security::default(),
+        None,
+        Arc::default(),
+        &metrics,
+        None,
+    );
     let dns = Arc::new(Dns::default());
     upstream.follow(&Discovery::new(dns, |_| Ok(Vec::new()), Duration::ZERO)).await;
     let address = || {
         let timeouts = upstream.timeouts();
-        let terms = Terms { key: "", panics: true, timeouts, follows: Follows::Nothing };
+        let terms =
+            Terms { claim: None, key: "", panics: true, timeouts, follows: Follows::Nothing };
         let picked = upstream.pick(&mut Tried::new(), terms);
         picked.map(|picked| picked.endpoint().address().to_string()).unwrap_or_default()
     };
