@@ -12,7 +12,7 @@ use crate::net::hop::Minded;
 use crate::observe::log::Throttle;
 use crate::route::mirror::{Answer, Compare, Mirror, UnderWay};
 use crate::upstream::{
-    self, Follows, Introduced, Lack, Outcome, Outgoing, Picked, Terms, Tried, Upstream,
+    self, Follows, Introduced, Lack, Outcome, Outgoing, Picked, Terms, Timeouts, Tried, Upstream,
 };
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderValue};
@@ -218,9 +218,17 @@ impl Copied {
             }
         };
         picked.connected(is_reused);
-        if let Err(error) = self.exchange(&mut session, upstream, &picked, &peer).await {
+        let head = match self.head(&session, upstream, &picked, &peer) {
+            Ok(head) => head,
+            Err(error) => {
+                picked.excuse(Cause::BadRequest);
+                leave(session, &peer, false).await;
+                return Err((Cause::BadRequest, Some(error)));
+            }
+        };
+        if let Err(error) = self.exchange(&mut session, head, timeouts).await {
             let cause = failure::of_upstream(&error, false);
-            if is_reused {
+            if is_reused && cause == Cause::UpstreamReset {
                 // It may have been closed while it was idle.
                 picked.excuse(cause);
             } else {
@@ -260,22 +268,15 @@ impl Copied {
     async fn exchange(
         &mut self,
         session: &mut HttpSession,
-        upstream: &Upstream,
-        picked: &Picked,
-        peer: &HttpPeer,
+        head: Box<RequestHeader>,
+        timeouts: Timeouts,
     ) -> Result<()> {
-        let timeouts = upstream.timeouts();
         session.set_write_timeout(Some(timeouts.idle.0));
         session.set_read_timeout(None);
-        let mut head = self.head.clone();
-        self.prepare(&mut head, session, upstream, picked)?;
         let body = self.body.split().freeze();
         match &mut *session {
-            HttpSession::H2(stream) => {
-                let head = Box::new(of_stream(head, peer)?);
-                stream.write_request_header(head, body.is_empty())?;
-            }
-            connection => connection.write_request_header(Box::new(head)).await?,
+            HttpSession::H2(stream) => stream.write_request_header(head, body.is_empty())?,
+            connection => connection.write_request_header(head).await?,
         }
         if !body.is_empty() {
             session.write_request_body(body, true).await?;
@@ -285,15 +286,16 @@ impl Copied {
         timeout(timeouts.response.0, final_head(session)).await.map_err(late)?
     }
 
-    /// Makes the head the one that goes to an endpoint, in the version that it speaks.
-    fn prepare(
+    /// The head that goes to an endpoint, in the version that it speaks.
+    fn head(
         &self,
-        head: &mut RequestHeader,
         session: &HttpSession,
         upstream: &Upstream,
         picked: &Picked,
-    ) -> Result<()> {
+        peer: &HttpPeer,
+    ) -> Result<Box<RequestHeader>> {
         let is_h2 = session.as_http2().is_some();
+        let mut head = Box::new(self.head.clone());
         head.set_version(if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 });
         let introduced = Introduced {
             connection: &self.connection,
@@ -307,29 +309,29 @@ impl Copied {
             stripped_prefix: self.stripped_prefix.as_deref(),
             forwarded: upstream.sends_forwarded().then_some(introduced),
         };
-        upstream::prepare(head, &outgoing)?;
+        upstream::prepare(&mut head, &outgoing)?;
         // All of the body is there.
         head.remove_header(&header::EXPECT);
         let is_chunked = head.remove_header(&header::TRANSFER_ENCODING).is_some();
         if is_chunked || !self.body.is_empty() {
             head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
         }
-        Ok(())
+        if is_h2 {
+            to_stream(&mut head, peer)?;
+        }
+        Ok(head)
     }
 }
 
-/// A head as HTTP/2 has it: the host is part of the target.
-fn of_stream(mut head: RequestHeader, peer: &HttpPeer) -> Result<RequestHeader> {
+/// Makes a head one of HTTP/2: the host is part of the target.
+fn to_stream(head: &mut RequestHeader, peer: &HttpPeer) -> Result<()> {
     let bad = |why| Error::explain(ErrorType::InvalidHTTPHeader, why);
     let host = head.remove_header(&header::HOST).ok_or_else(|| bad("no host for HTTP/2"))?;
-    if !head.raw_path_is_utf8() {
-        return Err(bad("a target that HTTP/2 cannot carry"));
-    }
     let path = head.uri.path_and_query().cloned().ok_or_else(|| bad("no path for HTTP/2"))?;
     let scheme = if peer.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
     let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(path);
     head.set_uri(uri.build().map_err(|_| bad("a host that HTTP/2 cannot carry"))?);
-    Ok(head)
+    Ok(())
 }
 
 /// Reads heads until the final one; the engine keeps interim ones of HTTP/2 to itself.
