@@ -42,6 +42,11 @@ fn endpoints(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["endpoint"].as_str().unwrap_or("none")).collect()
 }
 
+/// Waits until no exchange is open: a client may have its answer before the connection is back.
+async fn settled(edge: &Edge) {
+    edge.metric_becomes("falconer_route_requests_in_flight", 0.0).await;
+}
+
 /// An endpoint that takes connections, and neither reads nor says anything.
 fn deaf() -> (TcpListener, String) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
