@@ -17,6 +17,7 @@ mod slow_start;
 mod status;
 mod timeouts;
 mod tls;
+mod uneven;
 
 use crate::support::{Edge, Gate, Reply, edge};
 use serde_json::Value;

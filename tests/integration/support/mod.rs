@@ -49,7 +49,7 @@ pub use process::{Output, Process, Signal, allow_descriptors};
 pub use prometheus::Prometheus;
 pub use proxies::{Proxy, haproxy, nginx};
 pub use raw::Raw;
-pub use reply::{Feed, Gate, Reply};
+pub use reply::{Feed, Gate, Reply, Workers};
 pub use response::{Broken, Response};
 pub use tls::{Agreed, Hello, Tls};
 pub use traffic::{Asked, Traffic};
