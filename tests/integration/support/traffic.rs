@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+/// So many are in flight at most: on a machine that gives less, the rate falls.
+const MOST: usize = 500;
+
 /// A request of the traffic, and what came of it.
 pub struct Asked {
     /// Its place among all of them, from 0.
@@ -95,6 +98,11 @@ async fn ask(
                     Asked { number, began, took: began.elapsed(), answer }
                 });
             }
+        }
+        while tasks.len() >= MOST
+            && let Some(done) = tasks.join_next().await
+        {
+            asked.push(done.expect("no panic"));
         }
         while let Some(done) = tasks.try_join_next() {
             asked.push(done.expect("no panic"));

@@ -19,7 +19,7 @@ const DOCUMENT: &str = "
         endpoints: [\"http://127.0.0.1:$a\", \"http://127.0.0.1:$b\", \"http://127.0.0.1:$c\"]
         protocol: $protocol
         balance: $balance
-        health: {path: /healthz, interval: 250ms, timeout: 300ms}
+        health: {path: /healthz, interval: 250ms, timeout: 1s}
         retry: {attempts: 3, per_try: 300ms, on: [connect_error, reset, timeout, invalid_response, 5xx]}
         outlier: {consecutive_failures: 3, ejection: 250ms, longest_ejection: 500ms}
         slow_start: 1s
@@ -29,7 +29,7 @@ const DOCUMENT: &str = "
 /// From a check to the next, and the ramp.
 const BACK_WITHIN: Duration = Duration::from_millis(250 + 1000);
 /// What a check may come late, and what it takes to look.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_millis(750);
 
 /// What becomes of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl App {
         let ports = [Port::free(), Port::free(), Port::free()];
         let mut instances = Vec::new();
         for port in &ports {
-            instances.push(kestrel_on(port, protocol).await?);
+            instances.push(instance(port, protocol).await?);
         }
         let edge = edge(DOCUMENT).with("protocol", protocol).with("balance", balance);
         let [a, b, c] = &ports;
@@ -170,7 +170,7 @@ impl App {
     }
 
     async fn restarts(&mut self, at: usize) -> Instant {
-        self.instances[at] = kestrel_on(&self.ports[at], self.protocol).await.unwrap();
+        self.instances[at] = instance(&self.ports[at], self.protocol).await.unwrap();
         Instant::now()
     }
 
@@ -260,6 +260,14 @@ fn was_sent_once(line: &Value) -> bool {
     let earlier = line["earlier"].as_array().map(Vec::as_slice).unwrap_or_default();
     let is_connect = |cause: &Value| cause.as_str().is_some_and(|cause| cause.contains("connect"));
     earlier.iter().all(|attempt| is_connect(&attempt["cause"]))
+}
+
+/// An instance that has answered: its first answer takes longer than a check may.
+async fn instance(port: &Port, protocol: &str) -> Option<Process> {
+    let process = kestrel_on(port, protocol).await?;
+    let client = Client::new(format!("http://127.0.0.1:{port}")).speaking(protocol);
+    assert_eq!(client.get("/healthz").await.status, 200);
+    Some(process)
 }
 
 /// Every fifth is a POST without a key that the edge could know.
