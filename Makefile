@@ -12,7 +12,7 @@ run: ## Build the release and start it with conf/falconer.yaml before two sample
 test: ## Install what is missing, build, and run every test
 	@scripts/test
 
-chaos: ## Reloads and upgrades under full load, in large numbers, with figures
+chaos: ## Reloads, upgrades and failing endpoints under full load, in large numbers, with figures
 	@scripts/chaos
 
 check: ## Formatting, clippy, documentation and dependency bans, warnings denied

@@ -72,7 +72,12 @@ struct Set {
     /// Where clients find their endpoint again.
     places: Places,
     balancer: Box<dyn Balance>,
+    /// Until when nobody looks whether there is one that is not fresh.
+    alike_until: AtomicU64,
 }
+
+/// So long none is looked for where all were fresh: each look asks all of them.
+const ALIKE: Duration = Duration::from_millis(100);
 
 /// How one candidate is reached.
 struct Reached {
@@ -399,7 +404,18 @@ impl Set {
             members: Vec::new(),
             places: Places::default(),
             balancer: Box::new(RoundRobin::new(&[])),
+            alike_until: AtomicU64::new(0),
         }
+    }
+
+    /// Whether all of them were fresh just now.
+    fn is_alike(&self, now: Moment) -> bool {
+        now.0 < self.alike_until.load(Ordering::Relaxed)
+    }
+
+    /// Whoever can be picked is fresh.
+    fn all_are_fresh(&self, now: Moment) {
+        self.alike_until.store(now.after(ALIKE).0, Ordering::Relaxed);
     }
 }
 

@@ -17,6 +17,7 @@ mod slow_start;
 mod status;
 mod timeouts;
 mod tls;
+mod uneven;
 
 use crate::support::{Edge, Gate, Reply, edge};
 use serde_json::Value;
@@ -40,6 +41,11 @@ async fn waiting(app: impl Display, protocol: &str, timeouts: &str) -> Edge {
 /// The endpoints of these exchanges, in the order of the access log.
 fn endpoints(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["endpoint"].as_str().unwrap_or("none")).collect()
+}
+
+/// Waits until no exchange is open: a client may have its answer before the connection is back.
+async fn settled(edge: &Edge) {
+    edge.metric_becomes("falconer_route_requests_in_flight", 0.0).await;
 }
 
 /// An endpoint that takes connections, and neither reads nor says anything.

@@ -18,6 +18,10 @@ pub(crate) struct Hash {
 struct Ring {
     /// Points in ascending order, each with the index of its candidate.
     points: Vec<(u64, u32)>,
+    /// The places where the parts of the ring begin, of which there are about as many as points.
+    parts: Box<[u32]>,
+    /// How far a key is shifted to its part.
+    shift: u32,
     /// The indices of candidates with their weights.
     members: Box<[(usize, u32)]>,
     /// The sum of the weights.
@@ -70,7 +74,16 @@ impl Ring {
             }
         }
         points.sort_unstable();
-        Self { points, members: members.into(), total, load_at_most }
+        let bits = points.len().next_power_of_two().ilog2().max(1);
+        let (shift, mut place) = (u64::BITS - bits, 0);
+        let begin = |part| {
+            while points.get(place).is_some_and(|(point, _)| point >> shift < part) {
+                place += 1;
+            }
+            u32::try_from(place).unwrap_or(u32::MAX)
+        };
+        let parts = (0..1 << bits).map(begin).collect();
+        Self { points, parts, shift, members: members.into(), total, load_at_most }
     }
 
     /// The candidate that a key goes to.
@@ -106,9 +119,63 @@ impl Ring {
 
     /// The candidate of the first point from the key on that will do.
     fn first(&self, key: u64, will_do: impl Fn(usize) -> bool) -> Option<usize> {
-        let start = self.points.partition_point(|(point, _)| *point < key);
-        let (before, after) = self.points.split_at_checked(start)?;
-        let indices = after.iter().chain(before).map(|(_, index)| *index as usize);
-        indices.into_iter().find(|index| will_do(*index))
+        let (before, after) = self.points.split_at_checked(self.start(key))?;
+        let mut indices = after.iter().chain(before).map(|(_, index)| *index as usize);
+        let near = indices.by_ref().take(self.members.len()).find(|index| will_do(*index));
+        // Each has many points: before all of them are asked, each candidate is.
+        near.or_else(|| match self.members.iter().any(|(index, _)| will_do(*index)) {
+            true => indices.find(|index| will_do(*index)),
+            false => None,
+        })
+    }
+
+    /// The place of the first point from the key on.
+    fn start(&self, key: u64) -> usize {
+        let part = usize::try_from(key >> self.shift).unwrap_or_default();
+        let from = self.parts.get(part).map_or(0, |place| *place as usize);
+        let points = self.points.get(from..).unwrap_or_default();
+        from + points.iter().take_while(|(point, _)| *point < key).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::endpoint::{Address, Endpoint};
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    fn ring(endpoints: u16) -> Ring {
+        let candidate = |port| {
+            let address = Address::Tcp(([127, 0, 0, 1], port).into());
+            let endpoint = Arc::new(Endpoint::new("http://a".into(), address));
+            Candidate { endpoint, weight: 1, priority: 0 }
+        };
+        let candidates: Vec<_> = (0..endpoints).map(candidate).collect();
+        let members: Vec<_> = (0..candidates.len()).map(|index| (index, 1)).collect();
+        Ring::new(&candidates, &members, None)
+    }
+
+    #[test]
+    fn a_key_begins_at_the_first_point_that_is_not_before_it() {
+        for ring in [0, 1, 2, 7, 300].map(ring) {
+            let near = ring.points.iter().flat_map(|(p, _)| [p.wrapping_sub(1), *p, p + 1]);
+            for key in near.chain([0, 1, u64::MAX / 2, u64::MAX]) {
+                let first = ring.points.partition_point(|(point, _)| *point < key);
+                assert_eq!(ring.start(key), first);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_on_which_nobody_will_do_is_not_walked_to_its_end() {
+        let (ring, asked) = (ring(100), Cell::new(0));
+        let will_do = |index, who| {
+            asked.set(asked.get() + 1);
+            Some(index) == who
+        };
+        assert_eq!(ring.first(7, |index| will_do(index, None)), None);
+        assert!(asked.get() <= 200, "{}", asked.get());
+        assert_eq!(ring.first(7, |index| will_do(index, Some(99))), Some(99));
     }
 }

@@ -93,12 +93,17 @@ impl Upstream {
     ) -> Result<(usize, InFlight), Lack> {
         let in_flight = self.gate.as_ref().map_or(0, |gate| gate.in_flight());
         let good = Eligible::good(&set.candidates, tried, now).busy(in_flight);
-        let is_slow = !self.config.slow_start.0.is_zero();
+        let is_slow = !self.config.slow_start.0.is_zero() && !set.is_alike(now);
         let drawn = if is_slow { fastrand::u64(..WHOLE) } else { 0 };
         let mut found = self.take(set, terms.key, good.drawn(drawn), now);
-        if found.is_err() && drawn > 0 {
+        if drawn > 0
+            && let Err(lack) = found
+        {
             // Whoever is left is fresh.
             found = self.take(set, terms.key, good, now);
+            if lack == Lack::Endpoint && found.is_ok() && tried.is_empty() {
+                set.all_are_fresh(now);
+            }
         }
         match found {
             Err(Lack::Endpoint) if terms.panics && self.config.panic != config::Panic::Fail => {
@@ -200,4 +205,54 @@ impl Upstream {
 pub(super) enum Full {
     Upstream,
     Endpoint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Registry;
+    use crate::upstream::balance::{Balance, Candidate, First};
+    use crate::upstream::{Config, Metrics, Security};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// Counts how often it is asked.
+    struct Counting(Arc<AtomicUsize>, First);
+
+    impl Balance for Counting {
+        fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
+            self.0.fetch_add(1, Relaxed);
+            self.1.pick(eligible)
+        }
+    }
+
+    #[test]
+    fn where_all_are_fresh_few_picks_look_for_others() {
+        let document = serde_json::json!({
+            "endpoints": ["http://127.0.0.1:1"], "slow_start": "1h",
+        });
+        let config: Config = serde_json::from_value(document).unwrap();
+        let metrics = Metrics::new(&Registry::new());
+        let (security, states) = (Security::default(), Arc::default());
+        let upstream = Upstream::new("app".into(), config, security, None, states, &metrics, None);
+        let endpoint = upstream.set.load().candidates[0].endpoint.clone();
+        let asked = Arc::<AtomicUsize>::default();
+        let mut set = Set::none();
+        set.candidates.push(Candidate { endpoint, weight: 1, priority: 0 });
+        set.balancer = Box::new(Counting(asked.clone(), First::new(&set.candidates)));
+
+        let (timeouts, follows) = (upstream.timeouts(), Follows::Nothing);
+        let terms = Terms { claim: None, key: "", panics: true, timeouts, follows };
+        let now = Moment::of(Instant::now());
+        for _ in 0..1_000 {
+            assert!(upstream.choose(&set, &Tried::new(), &terms, now).is_ok());
+        }
+        assert!(asked.load(Relaxed) < 1_100, "{asked:?}");
+        // When it was long ago it is looked for again.
+        let before = asked.load(Relaxed);
+        let later = now.after(Duration::from_secs(1));
+        for _ in 0..100 {
+            assert!(upstream.choose(&set, &Tried::new(), &terms, later).is_ok());
+        }
+        assert!(asked.load(Relaxed) > before + 100);
+    }
 }

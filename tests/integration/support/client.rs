@@ -271,7 +271,7 @@ impl Request {
             let (io, agreed) = connected.map_err(|e| Broken::BeforeHead(e.to_string()))?;
             if self.client.h2 {
                 let tls = self.client.tls.is_some();
-                let mut h2 = H2::open(io, agreed, tls, self.authority()).await;
+                let h2 = H2::open(io, agreed, tls, self.authority()).await;
                 return h2.try_send(self).await;
             }
             Raw::new(io, agreed).exchange(&self.bytes(), &self.method).await

@@ -65,7 +65,7 @@ impl H2 {
 
     /// Begins a request, or says why the connection takes none.
     pub async fn try_begin(
-        &mut self,
+        &self,
         request: http::Request<()>,
         ended: bool,
     ) -> Result<Exchange, h2::Error> {
@@ -92,9 +92,8 @@ impl H2 {
     }
 
     /// The head of a request as HTTP/2 sends it.
-    pub(super) fn head(&mut self, request: &Request) -> http::Request<()> {
-        self.authority = request.authority();
-        let uri = format!("{}://{}{}", self.scheme, self.authority, request.target);
+    pub(super) fn head(&self, request: &Request) -> http::Request<()> {
+        let uri = format!("{}://{}{}", self.scheme, request.authority(), request.target);
         let mut head = http::Request::builder().method(request.method.as_str()).uri(uri);
         for (name, value) in &request.headers.0 {
             head = head.header(name, value);
@@ -105,7 +104,7 @@ impl H2 {
         head.body(()).expect("a request that HTTP/2 can say")
     }
 
-    pub(super) async fn try_send(&mut self, request: Request) -> Result<Response, Broken> {
+    pub(super) async fn try_send(&self, request: Request) -> Result<Response, Broken> {
         let before = |e: h2::Error| Broken::BeforeHead(e.to_string());
         let head = self.head(&request);
         let bare = request.body.is_none() && request.trailers.0.is_empty();

@@ -31,6 +31,7 @@ mod raw;
 mod reply;
 mod response;
 mod tls;
+mod traffic;
 mod wire;
 
 pub use certs::{Authority, Certificate};
@@ -38,7 +39,7 @@ pub use client::{Client, Request};
 pub use edge::{Builder, Edge, Ended, edge};
 pub use flow::{Download, Flow, Upload};
 pub use h2::{Exchange, H2};
-pub use kestrel::{Kestrel, Way, kestrel, own_kestrels};
+pub use kestrel::{Kestrel, Way, kestrel, kestrel_on, own_kestrels};
 pub use load::{Load, app_for_load, is_chaos};
 pub use name_server::NameServer;
 pub use origin::{Builder as OriginBuilder, Origin, Received, Seen, origin};
@@ -48,9 +49,10 @@ pub use process::{Output, Process, Signal, allow_descriptors};
 pub use prometheus::Prometheus;
 pub use proxies::{Proxy, haproxy, nginx};
 pub use raw::Raw;
-pub use reply::{Feed, Gate, Reply};
+pub use reply::{Feed, Gate, Reply, Workers};
 pub use response::{Broken, Response};
 pub use tls::{Agreed, Hello, Tls};
+pub use traffic::{Asked, Traffic};
 pub use wire::{Framing, Head, Headers, Stream};
 
 use std::future::Future;

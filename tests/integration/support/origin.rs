@@ -229,6 +229,8 @@ impl Builder {
                     SocketAddr::V6(_) => TcpSocket::new_v6(),
                 };
                 let socket = socket.expect("a socket");
+                // Connections of whoever was there before may linger on a port that is named.
+                socket.set_reuseaddr(address.port() != 0).expect("an address to use again");
                 socket.bind(address).expect("a port");
                 let address = socket.local_addr().expect("an address");
                 let task = if conduct == Conduct::Refuse {

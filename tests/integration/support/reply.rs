@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// An answer of an origin.
 #[derive(Clone)]
@@ -37,6 +37,7 @@ pub(super) enum Body {
 pub(super) enum Wait {
     Gate(Gate),
     Time(Duration),
+    Work(Workers, Duration),
     Forever,
 }
 
@@ -146,6 +147,12 @@ impl Reply {
         self
     }
 
+    /// Takes one of these workers so long, and waits for one that is free before.
+    pub fn worked(mut self, by: &Workers, time: Duration) -> Self {
+        self.waits.push(Wait::Work(by.clone(), time));
+        self
+    }
+
     /// Closes the connection after the answer.
     pub fn then_close(mut self) -> Self {
         self.ending = Ending::Close;
@@ -163,6 +170,10 @@ impl Reply {
             match wait {
                 Wait::Gate(gate) => gate.opened().await,
                 Wait::Time(time) => tokio::time::sleep(*time).await,
+                Wait::Work(workers, time) => {
+                    let _one = workers.0.acquire().await.expect("workers that stay");
+                    tokio::time::sleep(*time).await;
+                }
                 Wait::Forever => std::future::pending().await,
             }
         }
@@ -191,6 +202,17 @@ impl Gate {
 
     pub(super) async fn opened(&self) {
         let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+/// So many answers at once can an application work at; the others wait for their turn.
+#[derive(Clone)]
+pub struct Workers(Arc<Semaphore>);
+
+impl Workers {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Instances of an application that die, freeze and come back under constant load: clients do not
 //! notice.
 
+mod kestrel;
+
 use crate::support::{Edge, Load, Signal, edge, eventually, is_chaos};
 
 /// An application of which a process is easily killed: an edge that answers by itself.

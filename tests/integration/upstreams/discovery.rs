@@ -1,7 +1,8 @@
 //! Endpoints that are learned: from DNS, and from files.
 
+use super::settled;
 use crate::support::{
-    Edge, Feed, Load, NameServer, Origin, Reply, edge, eventually, origin, paced,
+    Edge, Feed, Load, NameServer, Origin, Reply, edge, eventually, is_chaos, origin, paced,
 };
 use std::fs;
 use std::net::TcpListener;
@@ -76,33 +77,40 @@ async fn failed(edge: &Edge, times: f64) {
 
 #[tokio::test]
 async fn a_change_of_addresses_is_followed_under_load_and_nobody_notices() {
-    let [first, second, third] = origins().await;
+    let turns = if is_chaos() { 12 } else { 1 };
+    let apps: [Origin; 3] = origins().await;
     let mut dns = NameServer::start(&addresses(&[2, 3])).await;
-    let edge = edge(BY_NAME).with("port", first.port()).with("dns", dns.address()).start().await;
+    let edge = edge(BY_NAME).with("port", apps[0].port()).with("dns", dns.address()).start().await;
     let load = Load::of(&[edge.client("web")]);
     load.goes_on(50).await;
-    assert!(first.hits() > 0 && second.hits() > 0);
+    assert!(apps[0].hits() > 0 && apps[1].hits() > 0);
     assert_eq!(edge.metric(ENDPOINTS).await, 2.0);
 
-    dns.tell(&addresses(&[3, 4])).await;
-    let changed = Instant::now();
-    let is_followed = async || (third.hits() > 0).then_some(());
-    eventually("the new address", is_followed).await;
-    let took = changed.elapsed();
-    println!("followed after {took:?}, with a TTL of 1 s");
-    // A TTL and a second, on a machine that is busy.
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    // Those that had begun end.
-    load.goes_on(12).await;
-    let (before, stays) = (first.hits(), second.hits());
-    load.goes_on(100).await;
-    assert!(first.hits() == before && second.hits() > stays);
-    assert_eq!(edge.metric(ENDPOINTS).await, 2.0);
+    let mut slowest = Duration::ZERO;
+    for turn in 0..turns {
+        let [going, staying, coming] = [0, 1, 2].map(|n| (turn + n) % 3);
+        let unknown = apps[coming].hits();
+        dns.tell(&addresses(&[2 + staying as u8, 2 + coming as u8])).await;
+        let changed = Instant::now();
+        let is_followed = async || (apps[coming].hits() > unknown).then_some(());
+        eventually("the new address", is_followed).await;
+        slowest = slowest.max(changed.elapsed());
+        // Those that had begun end.
+        load.goes_on(12).await;
+        let (gone, stays) = (apps[going].hits(), apps[staying].hits());
+        load.goes_on(100).await;
+        assert!(apps[going].hits() == gone && apps[staying].hits() > stays);
+        assert_eq!(edge.metric(ENDPOINTS).await, 2.0);
+    }
+    println!("{turns} changes, each followed within {slowest:?}, with a TTL of 1 s");
+    // The TTL and a second, where nobody else keeps the machine busy.
+    let within = Duration::from_secs(if is_chaos() { 2 } else { 5 });
+    assert!(slowest < within, "{slowest:?}");
     let (answers, farewells) = load.end().await;
     assert_eq!(farewells, 0);
     edge.metric_becomes("falconer_route_requests_total{class=\"2xx\"}", answers as f64).await;
     edge.metric_becomes("falconer_route_requests_total{class=\"5xx\"}", 0.0).await;
-    let attempts = format!("{{upstream=\"app\",endpoint=\"http://app.test:{}\"}}", first.port());
+    let attempts = format!("{{upstream=\"app\",endpoint=\"http://app.test:{}\"}}", apps[0].port());
     let attempts = edge.metric(&format!("falconer_upstream_attempts_total{attempts}")).await;
     assert_eq!(attempts, answers as f64, "they are counted by the name");
 }
@@ -112,15 +120,20 @@ async fn an_address_that_stays_keeps_its_connection() {
     let [first, second, third] = origins().await;
     let mut dns = NameServer::start(&addresses(&[2, 3])).await;
     let edge = edge(BY_NAME).with("port", first.port()).with("dns", dns.address()).start().await;
-    answered_by(&edge, &["127.0.0.2", "127.0.0.3"]).await;
-    for other in [4, 2, 4] {
+    // The next request comes when the connection of the one before is back in the pool.
+    let answer = async || {
+        let answer = edge.get("/").await.text();
+        settled(&edge).await;
+        answer
+    };
+    for other in [2, 4, 2, 4] {
         dns.tell(&addresses(&[3, other])).await;
-        let mut hosts = ["127.0.0.3".to_owned(), format!("127.0.0.{other}")];
-        hosts.sort();
-        answered_by(&edge, &hosts.each_ref().map(String::as_str)).await;
+        let host = format!("127.0.0.{other}");
+        eventually(&host, async || (answer().await == host).then_some(())).await;
+        // One of the next two goes to the one that stays.
+        assert!([answer().await, answer().await].contains(&"127.0.0.3".to_owned()));
     }
-    // A request may once have been faster than the pool was given back what it needs.
-    assert!(second.connections() <= 2, "{}", second.connections());
+    assert_eq!(second.connections(), 1);
     assert!(first.hits() > 0 && third.hits() > 0);
 }
 

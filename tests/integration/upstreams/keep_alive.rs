@@ -1,6 +1,6 @@
 //! Connections to endpoints are kept, and never for too long.
 
-use super::PROTOCOLS;
+use super::{PROTOCOLS, settled};
 use crate::support::{
     Authority, Edge, Received, Reply, edge, eventually, node, origin, start_node,
 };
@@ -10,11 +10,6 @@ use std::sync::Mutex;
 async fn connects(edge: &Edge) -> (f64, f64) {
     let fresh = edge.metric("falconer_upstream_connects_total{upstream=\"app\"}").await;
     (fresh, edge.metric("falconer_upstream_connections_reused_total{upstream=\"app\"}").await)
-}
-
-/// Waits until no exchange is open: a client may have its answer before the connection is back.
-async fn settled(edge: &Edge) {
-    edge.metric_becomes("falconer_route_requests_in_flight", 0.0).await;
 }
 
 #[tokio::test]

@@ -25,6 +25,14 @@ async fn good(protocol: &str) -> Origin {
     always(protocol, Reply::ok("hello")).await
 }
 
+/// An endpoint that is always busy, one that is well, and an edge that asks them in this order.
+async fn busy_before_good(protocol: &str) -> (Origin, Origin, Edge) {
+    let busy = always(protocol, Reply::new(503).body("busy")).await;
+    let good = good(protocol).await;
+    let edge = two(&busy, &good, protocol, "{}").await;
+    (busy, good, edge)
+}
+
 async fn last(edge: &Edge) -> Value {
     edge.access_log(1).await.pop().unwrap()
 }
@@ -67,9 +75,7 @@ async fn what_failed_at_one_endpoint_succeeds_at_another() {
 #[tokio::test]
 async fn a_request_that_may_do_something_is_sent_once() {
     for protocol in PROTOCOLS {
-        let bad = always(protocol, Reply::new(503).body("busy")).await;
-        let good = good(protocol).await;
-        let edge = two(&bad, &good, protocol, "{}").await;
+        let (_busy, good, edge) = busy_before_good(protocol).await;
         for client in PROTOCOLS {
             let web = edge.client("web").speaking(client);
             let post = || web.request("POST", "/").body("order");
@@ -83,9 +89,7 @@ async fn a_request_that_may_do_something_is_sent_once() {
 #[tokio::test]
 async fn an_idempotency_key_allows_what_the_method_forbids() {
     for protocol in PROTOCOLS {
-        let bad = always(protocol, Reply::new(503)).await;
-        let good = good(protocol).await;
-        let edge = two(&bad, &good, protocol, "{}").await;
+        let (_busy, good, edge) = busy_before_good(protocol).await;
         for client in PROTOCOLS {
             let web = edge.client("web").speaking(client);
             let order = web.request("POST", "/").header("Idempotency-Key", "7").body("order");
@@ -99,9 +103,7 @@ async fn an_idempotency_key_allows_what_the_method_forbids() {
 #[tokio::test]
 async fn a_body_is_repeated_as_long_as_it_is_kept() {
     for protocol in PROTOCOLS {
-        let bad = always(protocol, Reply::new(503).body("busy")).await;
-        let good = good(protocol).await;
-        let edge = two(&bad, &good, protocol, "{}").await;
+        let (_busy, good, edge) = busy_before_good(protocol).await;
         for client in PROTOCOLS {
             let web = edge.client("web").speaking(client);
             let put = |length: usize| web.request("PUT", "/").body("x".repeat(length)).send();

@@ -1,17 +1,12 @@
-//! How long single steps of an exchange take.
-#![expect(clippy::expect_used, reason = "a bench may just stop")]
+//! Finding the route of a request.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use falconer::route::table::{Outcome, Request, Spec};
 use falconer::route::{Match, Matcher, Table};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
-
-/// The same as in the binary: where a large table lies decides what a miss costs.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// So many different requests go round that the processor cannot learn them.
 const REQUESTS: usize = 1 << 16;
@@ -101,7 +96,8 @@ fn spec(config: Value) -> Spec {
     Spec { matcher, priority: 0, guarded: false }
 }
 
-fn find(criterion: &mut Criterion) {
+/// Hosts and paths against tables of routes.
+pub(super) fn find(criterion: &mut Criterion) {
     let headers = HeaderMap::new();
     for site in SITES {
         let mut group = criterion.benchmark_group(format!("find/{}", site.name));
@@ -130,6 +126,3 @@ fn find(criterion: &mut Criterion) {
         group.finish();
     }
 }
-
-criterion_group!(benches, find);
-criterion_main!(benches);
