@@ -216,8 +216,9 @@ impl Standing {
 
     /// Has it get requests again.
     pub(super) fn resume(&self) {
-        self.doubts.fetch_and(!DRAINING, Relaxed);
-        self.is_fresh();
+        if self.doubts.fetch_and(!DRAINING, Relaxed) & DRAINING != 0 {
+            self.is_fresh();
+        }
     }
 
     /// Whether it gets no further requests.

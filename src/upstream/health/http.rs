@@ -250,7 +250,7 @@ async fn by_h2(
 
 impl Check {
     /// The same, with an answer that is read to its end.
-    pub(super) fn to_the_end(self) -> Self {
+    pub(super) fn whole(self) -> Self {
         Self { is_to_the_end: true, ..self }
     }
 

@@ -54,7 +54,7 @@ impl Config {
         let headers = [agent].into_iter().collect();
         let expect = OneOrMany(vec![super::StatusRange::ANY]);
         let asks = http::Config { path, host, headers, expect, ..http::Config::default() };
-        Ok(WarmUp { asks: asks.compile()?.to_the_end().into(), requests, timeout })
+        Ok(WarmUp { asks: asks.compile()?.whole().into(), requests, timeout })
     }
 }
 

@@ -13,11 +13,11 @@ async fn busy(origin: &Origin, gone: &Origin) -> Edge {
         certificates: {own: {self_signed: [localhost]}}
         upstreams:
           app: {endpoints: [$app]}
-          gone: {endpoints: [$gone], health: {tcp: {}}, limits: {adaptive: {}}}
+          gone: {endpoints: [$gone], health: {tcp: {}}, limits: {adaptive: {}}, affinity: {cookie: node}}
           named: {endpoints: ['http://localhost:1']}
         routes:
           - {name: app, match: {path: /app/*}, upstream: app}
-          - {name: gone, match: {path: /gone}, upstream: gone}
+          - {name: gone, match: {path: /gone}, upstream: gone, mirror: {upstream: app, compare: {}}}
           - {name: reply, match: {path: '/reply/{any}', listener: web}, reply: {body: hello}}
           - {name: named, match: {host: '*.named.test'}, redirect: {to: /}}
     ";
