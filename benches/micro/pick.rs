@@ -9,7 +9,7 @@ use falconer::upstream::{
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So many different keys go round.
 const KEYS: usize = 1 << 16;
@@ -154,7 +154,7 @@ fn upstream(endpoints: usize, balance: &Value, state: State) -> Arc<Upstream> {
             let before = new("0s", None);
             let upstream = new("1h", Some(&*before));
             for url in urls.iter().step_by(10) {
-                assert_eq!(upstream.act(url, Act::Drain), 1);
+                assert_eq!(upstream.act(url, Act::Drain { keeps_for: Duration::ZERO }), 1);
                 upstream.act(url, Act::Resume);
             }
             upstream
