@@ -76,7 +76,8 @@ pub(super) fn exchange(
         ctx.repeats += 1;
     }
     if is_free && !is_unprocessed {
-        // The endpoint did nothing wrong: it may well get it again.
+        // The endpoint did nothing wrong: it may well get it again, in the place of this attempt.
+        ctx.attempt.iter_mut().for_each(|attempt| attempt.picked.answered());
         return error;
     }
     ctx.leave();

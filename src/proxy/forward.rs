@@ -4,7 +4,7 @@ use super::ctx::{Attempt, Ctx};
 use super::{affinity, lasting, retry};
 use crate::exchange::{Cause, Excuse, Phase};
 use crate::expr::{Escape, Template};
-use crate::upstream::{self, Follows, Lack, Outcome, Outgoing, Picked, Terms, Upstream};
+use crate::upstream::{self, Follows, Lack, Outcome, Outgoing, Picked, Place, Terms, Upstream};
 use bytes::Bytes;
 use http::Version;
 use http::header;
@@ -71,25 +71,33 @@ async fn pick(
     upstream: &Upstream,
     terms: Terms<'_>,
 ) -> Result<Option<Picked>> {
-    let place = match upstream.pick(&mut ctx.tried, terms) {
-        Ok(picked) => return Ok(Some(picked)),
-        Err(lack @ (Lack::Endpoint | Lack::Own)) => return Ok(none(ctx, lack)),
-        Err(Lack::Room) => upstream.queue(),
-    };
-    let Some(place) = place else { return Err(ctx.fail(Cause::UpstreamOverloaded)) };
-    let deadline = Instant::now() + upstream.longest_pending();
+    // Who takes any endpoint waits behind those who do so too, and came before.
+    let is_particular = terms.claim.is_some() || !ctx.tried.is_empty();
+    let mut looks = is_particular || !upstream.has_line();
+    let mut waits: Option<(Place, Instant)> = None;
     loop {
-        // There may be room since it was looked for.
-        match upstream.pick(&mut ctx.tried, terms) {
-            Ok(picked) => return Ok(Some(picked)),
-            Err(lack @ (Lack::Endpoint | Lack::Own)) => return Ok(none(ctx, lack)),
-            Err(Lack::Room) if Instant::now() >= deadline => {
+        if looks {
+            match upstream.pick(&mut ctx.tried, terms) {
+                Ok(picked) => return Ok(Some(picked)),
+                Err(lack @ (Lack::Endpoint | Lack::Own)) => return Ok(none(ctx, lack)),
+                Err(Lack::Room) => {}
+            }
+        }
+        match &waits {
+            None => {
+                let place = upstream.queue(is_particular);
+                let place = place.ok_or_else(|| ctx.fail(Cause::UpstreamOverloaded))?;
+                waits = Some((place, Instant::now() + upstream.longest_pending()));
+                // Unless others go first, it looks once more: there may be room since it looked.
+            }
+            Some((_, deadline)) if Instant::now() >= *deadline => {
                 return Err(ctx.fail(Cause::UpstreamOverloaded));
             }
-            // Whether it was called, or the time is over: it looks.
-            Err(Lack::Room) => {
-                let turn = tokio::time::timeout_at(deadline.into(), place.turn());
+            Some((place, deadline)) => {
+                let turn = tokio::time::timeout_at((*deadline).into(), place.turn());
+                // Whether it was called, or the time is over: it looks.
                 let _ = wait(session, ctx, turn).await?;
+                looks = true;
             }
         }
     }
@@ -187,6 +195,9 @@ pub(super) async fn request(
         }
     }
     let is_sent = session.as_downstream_mut().is_body_done();
+    if is_sent && let Some(attempt) = &mut ctx.attempt {
+        attempt.picked.was_sent();
+    }
     let (Some((connection, accepted, _)), Some(upstream)) = (parts(ctx), ctx.upstream()) else {
         return Err(ctx.fail(Cause::Internal));
     };
@@ -275,6 +286,9 @@ pub(super) fn body(
     }
     match (end, ctx.phase()) {
         (true, Phase::Request) => {
+            if let Some(attempt) = &mut ctx.attempt {
+                attempt.picked.was_sent();
+            }
             if let Some(watch) = ctx.watch() {
                 watch.set(Phase::Response, Some(patience(session, ctx)));
             }

@@ -11,6 +11,7 @@ use crate::exchange::{Cause, Client, Connection, RequestId};
 use crate::net::hop::Minded;
 use crate::observe::log::Throttle;
 use crate::route::mirror::{Answer, Compare, Mirror, UnderWay};
+use crate::tls;
 use crate::upstream::{
     self, Follows, Introduced, Lack, Outcome, Outgoing, Picked, Terms, Timeouts, Tried, Upstream,
 };
@@ -27,7 +28,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::time::timeout;
 
 /// The longest body that is copied; as much is kept for retries.
@@ -38,9 +39,26 @@ const POOL: usize = 128;
 static FAILURES: Throttle = Throttle::burst(5, Duration::from_secs(1));
 static DIFFERENCES: Throttle = Throttle::burst(5, Duration::from_secs(1));
 
-/// Connections for copies. The authorities that it loads were looked at when the process started.
+/// Connections for copies.
 static CONNECTOR: LazyLock<Connector> =
     LazyLock::new(|| Connector::new(Some(ConnectorOptions::new(POOL))));
+
+/// The connector, which at first loads authorities from a disk that may be slow.
+async fn connector() -> Result<&'static Connector> {
+    static IS_LOADED: OnceCell<()> = OnceCell::const_new();
+    let load = || async {
+        let loading = tokio::task::spawn_blocking(|| {
+            // The engine would panic without them.
+            tls::check_roots().map_err(|problem| problem.problem.what)?;
+            LazyLock::force(&CONNECTOR);
+            Ok::<_, String>(())
+        });
+        let loaded = loading.await.unwrap_or_else(|error| Err(error.to_string()));
+        loaded.map_err(|why| Error::explain(ErrorType::InternalError, why))
+    };
+    IS_LOADED.get_or_try_init(load).await?;
+    Ok(&CONNECTOR)
+}
 
 /// What an exchange has to do with the copy of its request.
 pub(super) struct Mirrored {
@@ -65,17 +83,18 @@ struct Copied {
     minded: Minded,
     /// What the client gets.
     told: Option<oneshot::Receiver<Answer>>,
+    /// It counts among those at once from its first byte on.
+    under_way: UnderWay,
 }
 
 /// Begins to copy a request that is about to go upstream, if its route says so and chance agrees.
 pub(super) fn begin(session: &mut Session, ctx: &mut Ctx) {
     let mirror = ctx.route.as_ref().and_then(|route| route.mirror.as_ref());
-    let Some(mirror) = mirror.filter(|mirror| mirror.draws()).cloned() else { return };
     // Two sides that talk to each other cannot both be copied.
-    if ctx.is_upgrade() {
-        return;
-    }
-    let Some(mut copy) = Copied::of(session, ctx, &mirror.upstream) else { return };
+    let mirror = mirror.filter(|mirror| !ctx.is_upgrade() && mirror.draws());
+    let Some(mirror) = mirror.cloned() else { return };
+    let Some(under_way) = mirror.enter() else { return mirror.copies.skipped.inc() };
+    let Some(mut copy) = Copied::of(session, ctx, &mirror.upstream, under_way) else { return };
     let compares = mirror.compare.as_ref().map(|_| {
         let (compares, told) = oneshot::channel();
         copy.told = Some(told);
@@ -136,16 +155,20 @@ impl Mirrored {
     }
 
     fn send(&mut self) {
-        let Some(under_way) = self.mirror.enter() else { return self.skip() };
         let Some(copy) = self.copy.take() else { return };
         let mirror = self.mirror.clone();
-        tokio::spawn(async move { copy.send(&mirror, under_way).await });
+        tokio::spawn(async move { copy.send(&mirror).await });
     }
 }
 
 impl Copied {
     /// The head as it is after its filters; `None` outside a listener.
-    fn of(session: &mut Session, ctx: &mut Ctx, upstream: &Upstream) -> Option<Self> {
+    fn of(
+        session: &mut Session,
+        ctx: &mut Ctx,
+        upstream: &Upstream,
+        under_way: UnderWay,
+    ) -> Option<Self> {
         let key = upstream.key().map(|key| forward::key_of(session, ctx, key));
         let (arrival, accepted) = (ctx.arrival.as_ref()?, ctx.accepted.as_ref()?);
         Some(Self {
@@ -160,20 +183,22 @@ impl Copied {
             received: accepted.version,
             minded: accepted.minded,
             told: None,
+            under_way,
         })
     }
 
     /// Sends it, and compares what comes back with what the client gets.
-    async fn send(mut self, mirror: &Mirror, under_way: UnderWay) {
-        let told = self.told.take();
-        let asked = self.ask(mirror).await;
+    async fn send(mut self, mirror: &Mirror) {
+        let (told, asked) = (self.told.take(), self.ask(mirror).await);
+        let Self { under_way, id, .. } = self;
         drop(under_way);
         match asked {
             Ok(answer) => {
+                mirror.copies.sent.inc();
                 if let (Some(told), Some(compare), Some(answer)) = (told, &mirror.compare, answer)
                     && let Ok(client) = told.await
                 {
-                    tell(mirror, compare, &self.id, [&client, &answer]);
+                    tell(mirror, compare, &id, [&client, &answer]);
                 }
             }
             // It waits for no room.
@@ -181,7 +206,7 @@ impl Copied {
             Err((cause, error)) => {
                 mirror.copies.failed.inc();
                 if let Some(suppressed) = FAILURES.allow() {
-                    let (route, cause, request) = (&*mirror.route, cause.name(), &self.id);
+                    let (route, cause, request) = (&*mirror.route, cause.name(), &id);
                     let error = error.map(tracing::field::display);
                     tracing::warn!(route, cause, %request, error, suppressed, "a copy failed");
                 }
@@ -203,13 +228,18 @@ impl Copied {
             timeouts,
             follows: Follows::Nothing,
         };
+        if upstream.has_line() {
+            // Clients wait there already.
+            return Err((Cause::UpstreamOverloaded, None));
+        }
+        let connector = connector().await.map_err(|error| (Cause::Internal, Some(error)))?;
         let mut picked = upstream.pick(&mut Tried::new(), terms).map_err(|lack| match lack {
             Lack::Endpoint | Lack::Own => (Cause::NoEndpoint, None),
             Lack::Room => (Cause::UpstreamOverloaded, None),
         })?;
         upstream.announce(&mut picked, &self.connection, &self.client);
         let peer = picked.take_peer().ok_or((Cause::Internal, None))?;
-        let (mut session, is_reused) = match CONNECTOR.get_http_session(&*peer).await {
+        let (mut session, is_reused) = match connector.get_http_session(&*peer).await {
             Ok(connected) => connected,
             Err(error) => {
                 let cause = failure::of_connect(&error);
@@ -226,7 +256,9 @@ impl Copied {
                 return Err((Cause::BadRequest, Some(error)));
             }
         };
-        if let Err(error) = self.exchange(&mut session, head, timeouts).await {
+        let exchanged = self.exchange(&mut session, head, timeouts).await;
+        let is_taken = matches!(exchanged, Ok(true));
+        if let Err(error) = exchanged {
             let cause = failure::of_upstream(&error, false);
             if is_reused && cause == Cause::UpstreamReset {
                 // It may have been closed while it was idle.
@@ -237,7 +269,6 @@ impl Copied {
             leave(session, &peer, false).await;
             return Err((cause, Some(error)));
         }
-        mirror.copies.sent.inc();
         let head = session.response_header();
         let answer = head
             .zip(mirror.compare.as_ref())
@@ -260,17 +291,18 @@ impl Copied {
             // Some never end.
             Err(_) => {}
         }
-        leave(session, &peer, matches!(discarded, Ok(Ok(())))).await;
+        leave(session, &peer, is_taken && matches!(discarded, Ok(Ok(())))).await;
         Ok(answer)
     }
 
-    /// Sends the request, and reads the head of the final response.
+    /// Sends the request, and reads the head of the final response; gives whether the endpoint took
+    /// all of the request. One that answers before need not.
     async fn exchange(
         &mut self,
         session: &mut HttpSession,
         head: Box<RequestHeader>,
         timeouts: Timeouts,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         session.set_write_timeout(Some(timeouts.idle.0));
         session.set_read_timeout(None);
         let body = self.body.split().freeze();
@@ -278,12 +310,14 @@ impl Copied {
             HttpSession::H2(stream) => stream.write_request_header(head, body.is_empty())?,
             connection => connection.write_request_header(head).await?,
         }
-        if !body.is_empty() {
-            session.write_request_body(body, true).await?;
-        }
-        session.finish_request_body().await?;
+        let sent = send_body(session, body).await;
         let late = |_| Error::explain(ErrorType::ReadTimedout, "no response to a copy");
-        timeout(timeouts.response.0, final_head(session)).await.map_err(late)?
+        let told = timeout(timeouts.response.0, final_head(session)).await.map_err(late);
+        match (sent, told) {
+            (Ok(()), told) => told?.map(|()| true),
+            (Err(_), Ok(Ok(()))) => Ok(false),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// The head that goes to an endpoint, in the version that it speaks.
@@ -334,14 +368,25 @@ fn to_stream(head: &mut RequestHeader, peer: &HttpPeer) -> Result<()> {
     Ok(())
 }
 
+async fn send_body(session: &mut HttpSession, body: Bytes) -> Result<()> {
+    if !body.is_empty() {
+        session.write_request_body(body, true).await?;
+    }
+    session.finish_request_body().await
+}
+
 /// Reads heads until the final one; the engine keeps interim ones of HTTP/2 to itself.
 async fn final_head(session: &mut HttpSession) -> Result<()> {
     loop {
         session.read_response_header().await?;
-        let is_interim = session.response_header().is_some_and(|head| {
-            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
-        });
-        if !is_interim || session.as_http2().is_some() {
+        let status = session.response_header().map(|head| head.status);
+        if status == Some(StatusCode::SWITCHING_PROTOCOLS) {
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "an upgrade nobody asked for",
+            ));
+        }
+        if !status.is_some_and(|status| status.is_informational()) || session.as_http2().is_some() {
             return Ok(());
         }
     }

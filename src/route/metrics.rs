@@ -113,7 +113,8 @@ impl Metrics {
 pub struct Copies {
     /// They were answered.
     pub sent: Counter,
-    /// They were not sent: too many were on their way, or the body was too long or too late.
+    /// They were not sent: too many were on their way, there was no room, or the body was too long
+    /// or too late.
     pub skipped: Counter,
     /// They got no answer.
     pub failed: Counter,

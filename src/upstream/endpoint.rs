@@ -1,7 +1,7 @@
 //! One address of an upstream and what is learned of it while it is in use.
 
 use super::latency::Latency;
-use super::limits::{Entered, Pace};
+use super::limits::{Entered, Pace, Room};
 use super::outlier::Tally;
 use super::standing::Standing;
 use parking_lot::Mutex;
@@ -37,6 +37,8 @@ pub struct Endpoint {
     label: Arc<str>,
     address: Address,
     in_flight: AtomicUsize,
+    /// Of those in flight, how many it has not begun to answer; counted where that matters.
+    awaited: AtomicUsize,
     requests: AtomicU64,
     /// 0 is unknown, [`SILENT`] is no hint, anything else is one more than the seconds.
     keep_alive: AtomicU32,
@@ -73,6 +75,7 @@ impl Endpoint {
             label,
             address,
             in_flight: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             keep_alive: AtomicU32::new(0),
             weight: AtomicU32::new(DOCUMENTED),
@@ -143,19 +146,33 @@ impl Endpoint {
         self.begun()
     }
 
-    /// The same, unless so many are in flight already.
-    pub(super) fn begin_within(self: &Arc<Self>, most: usize) -> Option<InFlight> {
-        if most == usize::MAX {
-            return Some(self.begin());
+    /// The same, if there is room for it.
+    pub(super) fn begin_within(self: &Arc<Self>, room: Room) -> Option<InFlight> {
+        let below = |most| move |count: usize| (count < most).then_some(count + 1);
+        let found = room.found(self);
+        if let Some(most) = found {
+            self.awaited.fetch_update(Relaxed, Relaxed, below(most)).ok()?;
         }
-        let has_room = |count: usize| (count < most).then_some(count + 1);
-        self.in_flight.fetch_update(Relaxed, Relaxed, has_room).ok()?;
-        Some(self.begun())
+        if self.in_flight.fetch_update(Relaxed, Relaxed, below(room.most())).is_err() {
+            if found.is_some() {
+                self.awaited.fetch_sub(1, Relaxed);
+            }
+            return None;
+        }
+        let mut begun = self.begun();
+        begun.is_awaited = found.is_some();
+        Some(begun)
     }
 
     fn begun(self: &Arc<Self>) -> InFlight {
         self.requests.fetch_add(1, Relaxed);
-        InFlight { endpoint: Arc::clone(self), has_ended: false, is_trial: false, entered: None }
+        let endpoint = Arc::clone(self);
+        InFlight { endpoint, has_ended: false, is_trial: false, is_awaited: false, entered: None }
+    }
+
+    /// Attempts that it has not begun to answer, where that is counted.
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited.load(Relaxed)
     }
 
     /// Attempts that have begun and not ended.
@@ -211,6 +228,8 @@ pub struct InFlight {
     has_ended: bool,
     /// Whether its circuit breaker waits for what comes of it.
     is_trial: bool,
+    /// Whether it counts among those that the endpoint has not begun to answer.
+    is_awaited: bool,
     /// Its place in the upstream, where places are counted.
     entered: Option<Entered>,
 }
@@ -238,9 +257,18 @@ impl InFlight {
         std::mem::take(&mut self.is_trial)
     }
 
+    /// The endpoint begins to answer.
+    pub(super) fn is_answered(&mut self) {
+        if std::mem::take(&mut self.is_awaited) {
+            self.endpoint.awaited.fetch_sub(1, Relaxed);
+            self.entered.iter().for_each(Entered::makes_room);
+        }
+    }
+
     /// Ends the attempt before the guard is dropped: the endpoint has done its part.
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.has_ended, true) {
+            self.is_answered();
             self.endpoint.in_flight.fetch_sub(1, Relaxed);
             // Whoever waits looks at the endpoint next.
             self.entered = None;

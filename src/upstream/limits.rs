@@ -25,7 +25,7 @@ pub struct Config {
     #[schemars(with = "Limit<super::config::OneOrMore>")]
     pub requests_per_endpoint: Limit<u32>,
     /// Finds for each endpoint how many requests it can take at once, by how long its responses
-    /// take. Default: it is not looked for.
+    /// take; those that it has begun to answer do not count. Default: it is not looked for.
     pub adaptive: Option<adaptive::Config>,
     /// How many requests wait for their turn; further ones get 503 at once. Default: 500.
     pub pending: u32,
@@ -56,7 +56,11 @@ impl Config {
     /// What each endpoint may get.
     pub(super) fn room(&self) -> Room {
         let most = self.requests_per_endpoint.on().map_or(usize::MAX, |most| most as usize);
-        Room { most, is_adaptive: self.adaptive.is_some() }
+        let bounds = self
+            .adaptive
+            .as_ref()
+            .map(|adaptive| (adaptive.least as usize, adaptive.most.max(adaptive.least) as usize));
+        Room { most, bounds }
     }
 }
 
@@ -64,24 +68,32 @@ impl Config {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     most: usize,
-    is_adaptive: bool,
+    /// Between which what was found is kept, of those whose responses are awaited.
+    bounds: Option<(usize, usize)>,
 }
 
 impl Room {
     /// As many as come.
-    pub(super) const ENDLESS: Self = Self { most: usize::MAX, is_adaptive: false };
+    pub(super) const ENDLESS: Self = Self { most: usize::MAX, bounds: None };
 
     /// Whether this one may get one more.
     pub(super) fn is_left_at(self, endpoint: &Endpoint) -> bool {
-        let is_endless = self.most == usize::MAX && !self.is_adaptive;
-        is_endless || endpoint.in_flight() < self.of(endpoint)
+        let has_place = self.most == usize::MAX || endpoint.in_flight() < self.most;
+        has_place && self.found(endpoint).is_none_or(|most| endpoint.awaited() < most)
     }
 
-    /// How many this one may get; the largest number is no limit.
+    /// How many may be in flight; the largest number is no limit.
+    pub(super) fn most(self) -> usize {
+        self.most
+    }
+
+    /// How many responses of this one may be awaited, if that is looked for.
+    pub(super) fn found(self, endpoint: &Endpoint) -> Option<usize> {
+        self.bounds.map(|(least, most)| endpoint.pace().most().clamp(least, most))
+    }
+
+    /// What this one may get, whatever limits it; the largest number is no limit.
     pub(super) fn of(self, endpoint: &Endpoint) -> usize {
-        match self.is_adaptive {
-            true => self.most.min(endpoint.pace().most()),
-            false => self.most,
-        }
+        self.found(endpoint).map_or(self.most, |most| most.min(self.most))
     }
 }

@@ -7,7 +7,7 @@ use crate::exchange::{Cause, Ending};
 use http::HeaderValue;
 use pingora::upstreams::peer::HttpPeer;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The endpoint of an attempt.
 pub struct Picked {
@@ -15,9 +15,13 @@ pub struct Picked {
     pub index: usize,
     /// When it was picked.
     pub started: Instant,
+    /// Since when the endpoint has all of the request.
+    pub(super) asked: Option<Instant>,
     pub(super) in_flight: InFlight,
     /// Whether its response is a failure, however whole it is.
     pub(super) has_failed: bool,
+    /// Whether something came of it already.
+    pub(super) has_answered: bool,
     /// What the client is told, so that it comes back.
     pub(super) told: Option<Arc<Told>>,
     /// How to connect; taken by the engine.
@@ -40,6 +44,16 @@ impl Picked {
     /// What the client is told, so that it comes back, unless it knows.
     pub fn told(&self) -> Option<&Arc<Told>> {
         self.told.as_ref()
+    }
+
+    /// Says that the endpoint has all of the request.
+    pub fn was_sent(&mut self) {
+        self.asked.get_or_insert_with(Instant::now);
+    }
+
+    /// How long it has taken since then; a client's slow body is not the endpoint's doing.
+    pub(super) fn took(&self, now: Instant) -> Option<Duration> {
+        self.asked.map(|asked| now.saturating_duration_since(asked))
     }
 
     /// Says that for the endpoint the attempt is over, however slowly the client reads.

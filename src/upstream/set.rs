@@ -22,6 +22,7 @@ use super::peer::{Follows, Template};
 use super::picked::Picked;
 use super::proxy_protocol;
 use super::retry::Retry;
+use super::standing::WHOLE;
 use super::status::{Act, EndpointStatus, State, UpstreamStatus};
 use super::tls::Security;
 use super::url::Url;
@@ -31,7 +32,7 @@ use crate::value::Switch;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -55,6 +56,8 @@ pub struct Upstream {
     located: Mutex<(Vec<Located>, bool)>,
     /// Counts what is in flight, where that matters, and has requests wait.
     gate: Option<Arc<Gate>>,
+    /// Whether requests go by its document.
+    is_serving: AtomicBool,
     /// How its endpoints are checked, if they are.
     manner: Option<Arc<Manner>>,
     checks: Arc<Checks>,
@@ -72,12 +75,13 @@ struct Set {
     /// Where clients find their endpoint again.
     places: Places,
     balancer: Box<dyn Balance>,
-    /// Until when nobody looks whether there is one that is not fresh.
-    alike_until: AtomicU64,
+    /// The largest share of those that serve, and until when nobody looks anew.
+    largest_share: AtomicU64,
+    looks_at: AtomicU64,
 }
 
-/// So long none is looked for where all were fresh: each look asks all of them.
-const ALIKE: Duration = Duration::from_millis(100);
+/// How often the largest share is looked for: each look asks all endpoints.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// How one candidate is reached.
 struct Reached {
@@ -133,6 +137,7 @@ impl Upstream {
             set: ArcSwap::from_pointee(Set::none()),
             located: Mutex::default(),
             gate,
+            is_serving: AtomicBool::new(false),
             followers: OnceLock::new(),
         };
         let is_whole = upstream.config.discover.is_none();
@@ -345,6 +350,31 @@ impl Upstream {
         self.build(&last.0, is_whole, end);
     }
 
+    /// From now on requests go by this document.
+    pub fn serves(&self) {
+        // Whoever builds another set waits until this one is settled.
+        let _located = self.located.lock();
+        self.is_serving.store(true, Ordering::Relaxed);
+        self.settle(&self.set.load());
+        if let Some(affinity) = &self.affinity {
+            affinity.serves();
+        }
+    }
+
+    /// Tells living endpoints what this document makes of them; one that does not serve must not.
+    fn settle(&self, set: &Set) {
+        for (Candidate { endpoint, .. }, reached) in set.candidates.iter().zip(&set.members) {
+            if self.outlier.is_none() {
+                // Where nobody is judged, nobody is out.
+                endpoint.standing().readmit();
+            }
+            endpoint.standing().starts_slowly(self.config.slow_start.0);
+            let shown = self.config.limits.adaptive.as_ref();
+            let label = &reached.mentioned.label;
+            endpoint.pace().show(shown.map(|_| self.metrics.concurrency(&self.name, label)));
+        }
+    }
+
     /// Whoever calls this holds the lock of `located`.
     fn build(&self, located: &[Located], is_whole: bool, end: Option<Duration>) {
         let mut set = Set::none();
@@ -360,10 +390,6 @@ impl Upstream {
                     mentioned: mentioned.clone(),
                 });
                 let endpoint = self.states.endpoint(&self.name, &mentioned.label, address);
-                endpoint.standing().starts_slowly(self.config.slow_start.0);
-                let shown = self.config.limits.adaptive.as_ref();
-                let shown = shown.map(|_| self.metrics.concurrency(&self.name, &mentioned.label));
-                endpoint.pace().show(shown);
                 let (weight, priority) = (endpoint.weight(member.weight), member.priority);
                 set.candidates.push(Candidate { endpoint, weight, priority });
             }
@@ -380,6 +406,9 @@ impl Upstream {
         if let Some(affinity) = &self.affinity {
             let endpoints = set.candidates.iter().map(|candidate| &candidate.endpoint);
             set.places = affinity.places(&self.name, endpoints);
+        }
+        if self.is_serving.load(Ordering::Relaxed) {
+            self.settle(&set);
         }
         self.set.store(Arc::new(set));
         self.keep_checks();
@@ -404,18 +433,21 @@ impl Set {
             members: Vec::new(),
             places: Places::default(),
             balancer: Box::new(RoundRobin::new(&[])),
-            alike_until: AtomicU64::new(0),
+            largest_share: AtomicU64::new(WHOLE),
+            looks_at: AtomicU64::new(0),
         }
     }
 
-    /// Whether all of them were fresh just now.
-    fn is_alike(&self, now: Moment) -> bool {
-        now.0 < self.alike_until.load(Ordering::Relaxed)
-    }
-
-    /// Whoever can be picked is fresh.
-    fn all_are_fresh(&self, now: Moment) {
-        self.alike_until.store(now.after(ALIKE).0, Ordering::Relaxed);
+    /// What the endpoint gets that is fresh for longest, in thousandths of its share; never 0.
+    fn largest_share(&self, now: Moment) -> u64 {
+        if now.0 >= self.looks_at.load(Ordering::Relaxed) {
+            self.looks_at.store(now.after(LOOKS_EVERY).0, Ordering::Relaxed);
+            let standings = self.candidates.iter().map(|candidate| candidate.endpoint.standing());
+            let good = standings.filter(|standing| standing.is_good(now, 0));
+            let largest = good.map(|standing| standing.share(now)).max().unwrap_or(WHOLE);
+            self.largest_share.store(largest, Ordering::Relaxed);
+        }
+        self.largest_share.load(Ordering::Relaxed).max(1)
     }
 }
 

@@ -110,6 +110,12 @@ impl Standing {
         }
     }
 
+    /// It is fresh since then.
+    #[cfg(test)]
+    pub(super) fn begins_at(&self, moment: Moment) {
+        self.fresh_since.store(moment.0, Relaxed);
+    }
+
     /// It is new, or well again.
     fn is_fresh(&self) {
         if !matches!(self.slow_start.load(Relaxed), 0 | UNKNOWN) {

@@ -96,7 +96,12 @@ impl Affinity {
 
     /// The endpoint that a request says it belongs to; what nobody here can have told is nothing.
     pub(super) fn claim(&self, headers: &HeaderMap, query: &str, now: Moment) -> Option<Claim> {
-        match self.config.mode().ok()? {
+        let mode = self.config.mode().ok()?;
+        if matches!(mode, Mode::Cookie(_) | Mode::Header(_)) && self.key.is_none() {
+            // Without a key nobody was told anything.
+            return None;
+        }
+        match mode {
             Mode::Cookie(cookie) => cookie.values(headers).find_map(key::claim),
             Mode::Arr(cookie) => cookie.values(headers).find_map(arr::claim),
             Mode::Header(name) => {

@@ -51,6 +51,11 @@ impl<'a> Eligible<'a> {
         Self { drawn, ..self }
     }
 
+    /// Whether a request with a draw looks.
+    pub(super) fn is_drawn(&self) -> bool {
+        self.drawn > 0
+    }
+
     /// The same, of which so many attempts are in flight.
     pub(in crate::upstream) fn busy(self, in_flight: usize) -> Self {
         Self { in_flight, ..self }

@@ -17,6 +17,8 @@ impl First {
 
 impl Balance for First {
     fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
-        self.tiers.pick(|tier| tier.iter().copied().find(|index| eligible.contains(*index)))
+        self.tiers.pick(eligible, |tier, eligible| {
+            tier.iter().copied().find(|index| eligible.contains(*index))
+        })
     }
 }

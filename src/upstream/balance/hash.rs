@@ -50,7 +50,7 @@ impl Balance for Hash {
     }
 
     fn pick_by(&self, key: u64, eligible: &Eligible<'_>) -> Option<usize> {
-        self.tiers.pick(|ring| ring.find(key, eligible))
+        self.tiers.pick(eligible, |ring, eligible| ring.find(key, eligible))
     }
 }
 
@@ -96,11 +96,14 @@ impl Ring {
                 eligible.contains(index) && self.is_within(index, load_at_most, total, eligible)
             })
         };
-        within(self.total).or_else(|| {
-            // Those that are left share what the others do not take.
-            let left = self.members.iter().filter(|(index, _)| eligible.contains(*index));
-            within(left.map(|(_, weight)| u64::from(*weight)).sum())
-        })
+        within(self.total)
+            .or_else(|| {
+                // Those that are left share what the others do not take.
+                let left = self.members.iter().filter(|(index, _)| eligible.contains(*index));
+                within(left.map(|(_, weight)| u64::from(*weight)).sum())
+            })
+            // What was counted may be out of date: the key's own endpoint is better than none.
+            .or_else(|| self.first(key, |index| eligible.contains(index)))
     }
 
     /// Whether a candidate may get one more, as its part of the total weight.

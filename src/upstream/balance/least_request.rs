@@ -34,7 +34,8 @@ impl<C: Chance> Balance for LeastRequest<C> {
             (Some(first), Some(second)) => compare(first, second).is_le(),
             _ => true,
         };
-        self.tiers.pick(|shares| shares.draw_two(&self.chance, eligible, is_as_idle))
+        self.tiers
+            .pick(eligible, |shares, eligible| shares.draw_two(&self.chance, eligible, is_as_idle))
     }
 }
 

@@ -64,8 +64,17 @@ impl<T> Tiers<T> {
         Self(tiers.into_values().map(|members| build(&members)).collect())
     }
 
-    fn pick(&self, pick: impl Fn(&T) -> Option<usize>) -> Option<usize> {
-        self.0.iter().find_map(pick)
+    /// Picks in the first that has one. Where the draw leaves nobody, it is not the turn of the
+    /// next, but of who is fresh.
+    fn pick(
+        &self,
+        eligible: &Eligible<'_>,
+        pick: impl Fn(&T, &Eligible<'_>) -> Option<usize>,
+    ) -> Option<usize> {
+        let all = eligible.drawn(0);
+        self.0.iter().find_map(|tier| {
+            pick(tier, eligible).or_else(|| pick(tier, &all).filter(|_| eligible.is_drawn()))
+        })
     }
 }
 

@@ -29,6 +29,8 @@ impl<C: Chance> Balance for PeakEwma<C> {
             let endpoint = &eligible.get(index)?.endpoint;
             Some(endpoint.latency().cost(endpoint.in_flight(), eligible.now))
         };
-        self.tiers.pick(|shares| shares.draw_two(&self.chance, eligible, |a, b| cost(a) <= cost(b)))
+        self.tiers.pick(eligible, |shares, eligible| {
+            shares.draw_two(&self.chance, eligible, |a, b| cost(a) <= cost(b))
+        })
     }
 }

@@ -25,6 +25,6 @@ impl<C: Chance> Random<C> {
 
 impl<C: Chance> Balance for Random<C> {
     fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
-        self.tiers.pick(|shares| shares.draw(&self.chance, eligible, None))
+        self.tiers.pick(eligible, |shares, eligible| shares.draw(&self.chance, eligible, None))
     }
 }

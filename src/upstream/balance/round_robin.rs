@@ -22,7 +22,7 @@ impl RoundRobin {
 
 impl Balance for RoundRobin {
     fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
-        self.tiers.pick(|cycle| cycle.pick(eligible))
+        self.tiers.pick(eligible, Cycle::pick)
     }
 }
 

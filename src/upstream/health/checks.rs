@@ -108,6 +108,7 @@ impl Checks {
             }
             let known = before.remove(&identity);
             let is_new = known.is_none();
+            let is_warm = !is_new && endpoint.standing().health() == Health::Healthy;
             let task = match (manner.zip(ask), known.and_then(|known| known.task)) {
                 (Some((manner, _)), Some(task)) if task.manner.is(manner) => Some(task),
                 // The one before ends when the new one has its metrics, so that they go on.
@@ -116,7 +117,7 @@ impl Checks {
                         endpoint.standing().checked(Health::Unchecked);
                     }
                     living.last += 1;
-                    Some(self.start(living.last, &identity, manner, ask, !is_new))
+                    Some(self.start(living.last, &identity, manner, ask, is_warm))
                 }
                 (None, _) => {
                     endpoint.standing().checked(Health::Healthy);

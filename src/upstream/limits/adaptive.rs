@@ -6,7 +6,7 @@ use crate::value::Factor;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Finds how many requests an endpoint can take at once: fewer while its responses take longer than
@@ -43,6 +43,8 @@ const PROBES_EVERY: u32 = 300;
 const DRIFT: f64 = 0.1;
 /// A window holds as many responses, and takes as long, at least.
 const RESPONSES: u64 = 20;
+/// So many while it gets the fewest, for that must not last.
+const PROBED: u64 = 5;
 const WINDOW: Duration = Duration::from_millis(100);
 
 /// How many requests an endpoint can take at once, as far as is known. It is a gradient: what
@@ -54,6 +56,8 @@ pub(in crate::upstream) struct Pace {
     micros: AtomicU64,
     responses: AtomicU64,
     busiest: AtomicUsize,
+    /// Whether it gets the fewest for a while.
+    is_probing: AtomicBool,
     /// Touched once in a window.
     known: Mutex<Known>,
 }
@@ -97,8 +101,9 @@ impl Default for Pace {
             began: Moment(0),
             shown: None,
         };
-        let (micros, responses, busiest) = Default::default();
-        Self { most: AtomicUsize::new(FIRST), micros, responses, busiest, known: Mutex::new(known) }
+        let (micros, responses, busiest, is_probing) = Default::default();
+        let (most, known) = (AtomicUsize::new(FIRST), Mutex::new(known));
+        Self { most, micros, responses, busiest, is_probing, known }
     }
 }
 
@@ -115,7 +120,7 @@ impl Pace {
         known.shown.iter_mut().for_each(|shown| shown.set(self.most()));
     }
 
-    /// A response took so long, with so many in flight.
+    /// A response took so long, with so many awaited.
     pub(in crate::upstream) fn took(
         &self,
         config: &Config,
@@ -126,7 +131,8 @@ impl Pace {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2).min(u64::MAX / 1024);
         self.micros.fetch_add(micros, Relaxed);
         self.busiest.fetch_max(in_flight, Relaxed);
-        if self.responses.fetch_add(1, Relaxed) + 1 < RESPONSES {
+        let needed = if self.is_probing.load(Relaxed) { PROBED } else { RESPONSES };
+        if self.responses.fetch_add(1, Relaxed) + 1 < needed {
             return;
         }
         // Whoever is not first has nothing to do.
@@ -139,11 +145,16 @@ impl Pace {
         known.began = now;
         let most = known.learn(config, micros as f64 / responses.max(1) as f64, busiest);
         self.most.store(most, Relaxed);
+        self.is_probing.store(known.is_probing(), Relaxed);
         known.shown.iter_mut().for_each(|shown| shown.set(most));
     }
 }
 
 impl Known {
+    fn is_probing(&self) -> bool {
+        self.windows % PROBES_EVERY < 2
+    }
+
     /// Learns from a window, and gives how many requests it gets in the next.
     fn learn(&mut self, config: &Config, took: f64, busiest: usize) -> usize {
         let (took, least) = (took.max(1.0), f64::from(config.least));

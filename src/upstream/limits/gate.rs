@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 pub(in crate::upstream) struct Gate {
     in_flight: AtomicUsize,
     waiting: AtomicUsize,
+    /// Of those that wait, how many take any endpoint.
+    in_line: AtomicUsize,
     queue: Mutex<Queue>,
 }
 
@@ -29,6 +31,8 @@ struct Waiter {
     turn: Arc<Notify>,
     /// Whether it was told to look, and has not yet.
     is_called: bool,
+    /// Whether only some endpoints will do.
+    is_particular: bool,
 }
 
 /// What nobody calls for is looked for so often: an endpoint that recovers, or is new.
@@ -45,6 +49,11 @@ impl Gate {
         self.waiting.load(SeqCst)
     }
 
+    /// Whether somebody waits who takes any endpoint: who comes now waits behind.
+    pub(in crate::upstream) fn has_line(&self) -> bool {
+        self.in_line.load(SeqCst) > 0
+    }
+
     /// Lets an attempt in; `None` if so many are in already.
     pub(in crate::upstream) fn enter(self: &Arc<Self>, most: usize) -> Option<Entered> {
         let is_in = |count: usize| (count < most).then_some(count + 1);
@@ -56,6 +65,7 @@ impl Gate {
     pub(in crate::upstream) fn queue(
         self: &Arc<Self>,
         most: usize,
+        is_particular: bool,
         shown: &Gauge,
     ) -> Option<Place> {
         let turn = Arc::new(Notify::new());
@@ -65,10 +75,16 @@ impl Gate {
         }
         let number = queue.next;
         queue.next += 1;
-        queue.places.insert(number, Waiter { turn: turn.clone(), is_called: false });
-        self.waiting.store(queue.places.len(), SeqCst);
+        queue.places.insert(number, Waiter { turn: turn.clone(), is_called: false, is_particular });
+        self.count(&queue);
         shown.inc();
         Some(Place { gate: Arc::clone(self), number, turn, shown: shown.clone() })
+    }
+
+    fn count(&self, queue: &Queue) {
+        let in_line = queue.places.values().filter(|waiter| !waiter.is_particular).count();
+        self.waiting.store(queue.places.len(), SeqCst);
+        self.in_line.store(in_line, SeqCst);
     }
 
     /// Has the first look, of those with this number or a later one, that was not called yet.
@@ -89,6 +105,13 @@ impl Gate {
 #[derive(Debug)]
 pub(in crate::upstream) struct Entered(Arc<Gate>);
 
+impl Entered {
+    /// Says that there may be room, though the attempt goes on.
+    pub(in crate::upstream) fn makes_room(&self) {
+        self.0.call(0);
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, SeqCst);
@@ -108,17 +131,27 @@ pub struct Place {
 impl Place {
     /// Waits until it is worth looking whether there is room. Who waits longer is called first.
     pub async fn turn(&self) {
-        // What it was called for was not for it, but may be for the next.
-        let was_called = {
+        let passes_on = {
             let mut queue = self.gate.queue.lock();
             let waiter = queue.places.get_mut(&self.number);
-            waiter.is_some_and(|waiter| std::mem::take(&mut waiter.is_called))
+            waiter
+                .is_some_and(|waiter| std::mem::take(&mut waiter.is_called) && waiter.is_particular)
         };
-        if was_called {
+        if passes_on {
+            // The room that it was called for was not for it, but may be for the next.
             self.gate.call(self.number + 1);
         }
         // An error is the time that is over, and then it looks as well.
         let _ = tokio::time::timeout(LOOKS_EVERY, self.turn.notified()).await;
+    }
+}
+
+#[cfg(test)]
+impl Place {
+    /// Whether it was called since it was asked last.
+    pub(in crate::upstream) fn is_called(&self) -> bool {
+        let queue = self.gate.queue.lock();
+        queue.places.get(&self.number).is_some_and(|waiter| waiter.is_called)
     }
 }
 
@@ -128,7 +161,7 @@ impl Drop for Place {
         {
             let mut queue = self.gate.queue.lock();
             queue.places.remove(&self.number);
-            self.gate.waiting.store(queue.places.len(), SeqCst);
+            self.gate.count(&queue);
         }
         // There may be room for more than one; and who leaves may have been called.
         self.gate.call(0);
@@ -147,7 +180,7 @@ mod tests {
     impl Gate {
         fn line(self: &Arc<Self>, most: usize) -> Option<Place> {
             let gauges = Registry::new().gauge::<0>("falconer_places", "Places.", &[]);
-            self.queue(most, &gauges.handle(&[]))
+            self.queue(most, false, &gauges.handle(&[]))
         }
     }
 
@@ -175,36 +208,38 @@ mod tests {
         assert!(gate.line(2).is_some());
     }
 
-    /// Whether a place was called since it was asked last.
-    fn is_called(place: &Place) -> bool {
-        let queue = place.gate.queue.lock();
-        queue.places.get(&place.number).unwrap().is_called
-    }
-
     #[test]
     fn who_waits_longest_is_called_first_and_each_once() {
         let gate = gate();
         let (one, other) = (gate.enter(2).unwrap(), gate.enter(2).unwrap());
         let places: [Place; 3] = std::array::from_fn(|_| gate.line(9).unwrap());
         drop(one);
-        assert_eq!(places.each_ref().map(is_called), [true, false, false]);
+        assert_eq!(places.each_ref().map(Place::is_called), [true, false, false]);
         drop(other);
-        assert_eq!(places.each_ref().map(is_called), [true, true, false]);
+        assert_eq!(places.each_ref().map(Place::is_called), [true, true, false]);
         let [first, _, third] = places;
         drop(first);
-        assert!(is_called(&third), "there may be room for more");
+        assert!(third.is_called(), "there may be room for more");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_for_one_is_offered_to_the_next() {
-        let gate = gate();
-        let entered = gate.enter(1).unwrap();
-        let (first, second) = (gate.line(9).unwrap(), gate.line(9).unwrap());
-        drop(entered);
-        assert!(is_called(&first) && !is_called(&second));
-        // It looked, found nothing for it, and waits on.
-        first.turn().await;
-        assert!(is_called(&second) && !is_called(&first));
+    async fn only_who_is_particular_offers_to_the_next_what_is_not_for_it() {
+        for is_particular in [true, false] {
+            let gate = gate();
+            let gauges = Registry::new().gauge::<0>("falconer_places", "Places.", &[]);
+            let entered = gate.enter(1).unwrap();
+            let first = gate.queue(9, is_particular, &gauges.handle(&[])).unwrap();
+            let second = gate.line(9).unwrap();
+            assert!(gate.has_line());
+            drop(entered);
+            assert!(first.is_called() && !second.is_called());
+            // It looked, found nothing for it, and waits on.
+            first.turn().await;
+            assert!(!first.is_called());
+            assert_eq!(second.is_called(), is_particular);
+            drop(second);
+            assert_eq!(gate.has_line(), !is_particular);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -59,6 +59,9 @@ impl Upstream {
         let candidate = place.and_then(|place| Some((place, set.candidates.get(place)?)));
         if let Some((place, candidate)) = candidate {
             let endpoint = &candidate.endpoint;
+            if !self.config.limits.room().is_left_at(endpoint) {
+                return Err(Lack::Room);
+            }
             let is_trial = match endpoint.standing().keeps(now) {
                 true => self.tries(endpoint, now),
                 false => (terms.panics && self.is_best(set, endpoint, now)).then_some(false),

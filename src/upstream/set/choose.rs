@@ -10,7 +10,6 @@ use crate::upstream::endpoint::{Endpoint, InFlight};
 use crate::upstream::limits::Place;
 use crate::upstream::peer::Follows;
 use crate::upstream::picked::Picked;
-use crate::upstream::standing::WHOLE;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,19 +63,27 @@ impl Upstream {
         Ok(Picked {
             index,
             started,
+            asked: (follows != Follows::Body).then_some(started),
             peer: Some(reached.template.peer(endpoint, timeouts, follows, started)),
             in_flight,
             has_failed: false,
+            has_answered: false,
             told: set.places.tell(index).filter(|_| !is_own),
             authority: reached.authority.clone(),
             mentioned: reached.mentioned.clone(),
         })
     }
 
-    /// A place among the requests that wait for room; `None` if too many wait already.
-    pub fn queue(&self) -> Option<Place> {
+    /// A place among the requests that wait for room; `None` if too many wait already. Who
+    /// is particular does not take any endpoint.
+    pub fn queue(&self, is_particular: bool) -> Option<Place> {
         let gate = self.gate.as_ref()?;
-        gate.queue(self.config.limits.pending as usize, &self.counts.pending)
+        gate.queue(self.config.limits.pending as usize, is_particular, &self.counts.pending)
+    }
+
+    /// Whether requests wait that take any endpoint, so that whoever comes now waits behind them.
+    pub fn has_line(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.has_line())
     }
 
     /// How long a request waits for room.
@@ -93,18 +100,9 @@ impl Upstream {
     ) -> Result<(usize, InFlight), Lack> {
         let in_flight = self.gate.as_ref().map_or(0, |gate| gate.in_flight());
         let good = Eligible::good(&set.candidates, tried, now).busy(in_flight);
-        let is_slow = !self.config.slow_start.0.is_zero() && !set.is_alike(now);
-        let drawn = if is_slow { fastrand::u64(..WHOLE) } else { 0 };
-        let mut found = self.take(set, terms.key, good.drawn(drawn), now);
-        if drawn > 0
-            && let Err(lack) = found
-        {
-            // Whoever is left is fresh.
-            found = self.take(set, terms.key, good, now);
-            if lack == Lack::Endpoint && found.is_ok() && tried.is_empty() {
-                set.all_are_fresh(now);
-            }
-        }
+        let is_slow = !self.config.slow_start.0.is_zero();
+        let drawn = if is_slow { fastrand::u64(..set.largest_share(now)) } else { 0 };
+        let found = self.take(set, terms.key, good.drawn(drawn), now);
         match found {
             Err(Lack::Endpoint) if terms.panics && self.config.panic != config::Panic::Fail => {
                 self.take(set, terms.key, good.wanted(), now)
@@ -188,15 +186,14 @@ impl Upstream {
 
     fn begin(&self, endpoint: &Arc<Endpoint>) -> Result<InFlight, Full> {
         let limits = &self.config.limits;
-        let entered = match &self.gate {
-            Some(gate) => {
-                let most = limits.requests.on().map_or(usize::MAX, |most| most as usize);
-                Some(gate.enter(most).ok_or(Full::Upstream)?)
-            }
-            None => None,
-        };
-        let in_flight = endpoint.begin_within(limits.room().of(endpoint)).ok_or(Full::Endpoint)?;
-        Ok(in_flight.through(entered))
+        let most = limits.requests.on().map_or(usize::MAX, |most| most as usize);
+        if self.gate.as_ref().is_some_and(|gate| gate.in_flight() >= most) {
+            return Err(Full::Upstream);
+        }
+        // The upstream comes last: whoever left it again would call those who wait.
+        let in_flight = endpoint.begin_within(limits.room()).ok_or(Full::Endpoint)?;
+        let Some(gate) = &self.gate else { return Ok(in_flight) };
+        Ok(in_flight.through(Some(gate.enter(most).ok_or(Full::Upstream)?)))
     }
 }
 
@@ -211,48 +208,71 @@ pub(super) enum Full {
 mod tests {
     use super::*;
     use crate::observe::Registry;
-    use crate::upstream::balance::{Balance, Candidate, First};
+    use crate::upstream::standing::WHOLE;
     use crate::upstream::{Config, Metrics, Security};
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::time::Duration;
 
-    /// Counts how often it is asked.
-    struct Counting(Arc<AtomicUsize>, First);
+    fn upstream(document: serde_json::Value) -> Arc<Upstream> {
+        let config: Config = serde_json::from_value(document).unwrap();
+        let (metrics, states) = (Metrics::new(&Registry::new()), Arc::default());
+        Upstream::new("app".into(), config, Security::default(), None, states, &metrics, None)
+    }
 
-    impl Balance for Counting {
-        fn pick(&self, eligible: &Eligible<'_>) -> Option<usize> {
-            self.0.fetch_add(1, Relaxed);
-            self.1.pick(eligible)
+    fn terms(upstream: &Upstream) -> Terms<'static> {
+        let (timeouts, follows) = (upstream.timeouts(), Follows::Nothing);
+        Terms { claim: None, key: "", panics: true, timeouts, follows }
+    }
+
+    #[test]
+    fn who_is_fresher_gets_less_however_fresh_all_are() {
+        let upstream = upstream(serde_json::json!({
+            "endpoints": ["http://127.0.0.1:1", "http://127.0.0.1:2"], "slow_start": "10s",
+        }));
+        upstream.serves();
+        let set = upstream.set.load();
+        let later = Moment::of(Instant::now()).after(Duration::from_secs(9));
+        // The second one has just begun.
+        let second = set.candidates[1].endpoint.standing();
+        second.drain(Moment(0));
+        second.resume();
+        second.begins_at(later);
+        let mut picks = [0; 2];
+        for _ in 0..10_000 {
+            let (index, _) =
+                upstream.choose(&set, &Tried::new(), &terms(&upstream), later).unwrap();
+            picks[index] += 1;
+        }
+        assert!((300..1_000).contains(&picks[1]), "{picks:?}");
+    }
+
+    #[test]
+    fn a_backup_gets_nothing_while_who_goes_before_it_is_fresh() {
+        let upstream = upstream(serde_json::json!({
+            "endpoints": ["http://127.0.0.1:1", { "url": "http://127.0.0.1:2", "backup": true }],
+            "slow_start": "10s",
+        }));
+        upstream.serves();
+        let (set, now) = (upstream.set.load(), Moment::of(Instant::now()));
+        let late = now.after(Duration::from_secs(11));
+        assert_eq!(set.candidates[1].endpoint.standing().share(late), WHOLE);
+        for _ in 0..1_000 {
+            let (index, _) = upstream.choose(&set, &Tried::new(), &terms(&upstream), now).unwrap();
+            assert_eq!(index, 0);
         }
     }
 
     #[test]
-    fn where_all_are_fresh_few_picks_look_for_others() {
-        let document = serde_json::json!({
-            "endpoints": ["http://127.0.0.1:1"], "slow_start": "1h",
-        });
-        let config: Config = serde_json::from_value(document).unwrap();
-        let metrics = Metrics::new(&Registry::new());
-        let (security, states) = (Security::default(), Arc::default());
-        let upstream = Upstream::new("app".into(), config, security, None, states, &metrics, None);
+    fn who_is_refused_calls_nobody_who_waits() {
+        let upstream = upstream(serde_json::json!({
+            "endpoints": ["http://127.0.0.1:1"],
+            "limits": { "requests_per_endpoint": 1, "requests": 5 },
+        }));
+        let _held = upstream.pick(&mut Tried::new(), terms(&upstream)).unwrap();
+        let place = upstream.queue(false).unwrap();
         let endpoint = upstream.set.load().candidates[0].endpoint.clone();
-        let asked = Arc::<AtomicUsize>::default();
-        let mut set = Set::none();
-        set.candidates.push(Candidate { endpoint, weight: 1, priority: 0 });
-        set.balancer = Box::new(Counting(asked.clone(), First::new(&set.candidates)));
-
-        let (timeouts, follows) = (upstream.timeouts(), Follows::Nothing);
-        let terms = Terms { claim: None, key: "", panics: true, timeouts, follows };
-        let now = Moment::of(Instant::now());
-        for _ in 0..1_000 {
-            assert!(upstream.choose(&set, &Tried::new(), &terms, now).is_ok());
+        for _ in 0..3 {
+            assert_eq!(upstream.begin_as(&endpoint, false).err(), Some(Full::Endpoint));
         }
-        assert!(asked.load(Relaxed) < 1_100, "{asked:?}");
-        // When it was long ago it is looked for again.
-        let before = asked.load(Relaxed);
-        let later = now.after(Duration::from_secs(1));
-        for _ in 0..100 {
-            assert!(upstream.choose(&set, &Tried::new(), &terms, later).is_ok());
-        }
-        assert!(asked.load(Relaxed) > before + 100);
+        assert!(!place.is_called() && upstream.has_line());
     }
 }

@@ -20,7 +20,9 @@ impl Upstream {
         let (now, is_trial) = (Instant::now(), picked.in_flight.is_trial());
         picked.has_failed = outlier.is_failure(outcome);
         if let Outcome::Answered(_) = outcome {
-            outlier.responded(picked.endpoint(), now.saturating_duration_since(picked.started));
+            if let Some(took) = picked.took(now) {
+                outlier.responded(picked.endpoint(), took);
+            }
             // Of a good head only a trial learns: its body may break off.
             if !is_trial && !picked.has_failed {
                 return;
@@ -34,17 +36,25 @@ impl Upstream {
     }
 
     /// Learns how long an attempt took, where that matters.
-    fn measure(&self, picked: &Picked, outcome: Outcome) {
+    fn measure(&self, picked: &mut Picked, outcome: Outcome) {
         let (adaptive, is_peak) =
             (&self.config.limits.adaptive, self.config.balance == Balance::PeakEwma);
         if adaptive.is_none() && !is_peak {
             return;
         }
-        let (endpoint, now) = (picked.endpoint(), Instant::now());
-        let (took, now) = (now.saturating_duration_since(picked.started), Moment::of(now));
-        match outcome {
-            Outcome::Answered(_) if is_peak => endpoint.latency().took(took, now),
-            Outcome::Failed(_) if is_peak => endpoint.latency().failed(took, now),
+        let now = Instant::now();
+        let took = picked.took(now);
+        // After the head, how long it takes is up to the client and to what it asked for.
+        if std::mem::replace(&mut picked.has_answered, true) {
+            return;
+        }
+        let now = Moment::of(now);
+        let (endpoint, awaited) = (picked.endpoint(), picked.endpoint().awaited());
+        match (outcome, took) {
+            (Outcome::Answered(_), Some(took)) if is_peak => endpoint.latency().took(took, now),
+            (Outcome::Failed(cause), took) if is_peak && cause.is_upstream() => {
+                endpoint.latency().failed(took.unwrap_or_default(), now);
+            }
             _ => {}
         }
         // Who fails fast says nothing of how much it can take.
@@ -52,26 +62,16 @@ impl Upstream {
             outcome,
             Outcome::Answered(_) | Outcome::Failed(Cause::UpstreamTimeoutResponse)
         );
-        if let Some(config) = adaptive.as_ref().filter(|_| is_told) {
-            endpoint.pace().took(config, took, endpoint.in_flight(), now);
+        if let (Some(config), Some(took), true) = (adaptive, took, is_told) {
+            endpoint.pace().took(config, took, awaited, now);
         }
+        picked.in_flight.is_answered();
     }
 
     /// Learns that a response was whole.
     pub fn completed(&self, picked: &Picked) {
         if self.outlier.is_some() && !picked.has_failed {
             picked.endpoint().tally().succeeded();
-        }
-    }
-
-    /// From now on requests go by this document: where nobody is judged, nobody is out.
-    pub fn serves(&self) {
-        if self.outlier.is_none() {
-            let set = self.set.load();
-            set.candidates.iter().for_each(|candidate| candidate.endpoint.standing().readmit());
-        }
-        if let Some(affinity) = &self.affinity {
-            affinity.serves();
         }
     }
 

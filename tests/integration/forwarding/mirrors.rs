@@ -341,7 +341,8 @@ async fn an_answer_is_compared_whichever_comes_first() {
 
 #[tokio::test]
 async fn of_a_client_that_left_nothing_is_compared() {
-    let (one, two) = (origin().hanging().start().await, named("two").await);
+    let one = origin().answer("/", Reply::never()).status("/other", 404).start().await;
+    let two = origin().handler(|_| Reply::ok("two")).start().await;
     let route = "upstream: one, mirror: {upstream: two, compare: {}}";
     let edge = routed(route, (&one, ""), (&two, "")).await;
     let mut raw = edge.raw("web").await;
@@ -351,7 +352,10 @@ async fn of_a_client_that_left_nothing_is_compared() {
     drop(raw);
     let line = edge.access_log(1).await.pop().unwrap();
     assert_eq!(line["cause"], "client_closed", "{line}");
-    differences(&edge, "status", 0).await;
+    // This one differs, and no other did.
+    assert_eq!(edge.get("/other").await.status, 404);
+    copies(&edge, "sent", 2).await;
+    differences(&edge, "status", 1).await;
 }
 
 #[tokio::test]

@@ -65,10 +65,10 @@ impl Traffic {
         let _ = within("further answers", answered.wait_for(|count| *count >= enough)).await;
     }
 
-    /// Ends it, and gives all that was asked, in this order.
-    pub async fn end(self) -> Vec<Asked> {
+    /// Ends it once, and gives all that was asked, in this order.
+    pub async fn end(&mut self) -> Vec<Asked> {
         self.stop.send_replace(true);
-        let mut asked = within("the last answers", self.asking).await.expect("no panic");
+        let mut asked = within("the last answers", &mut self.asking).await.expect("no panic");
         asked.sort_by_key(|asked| asked.number);
         asked
     }

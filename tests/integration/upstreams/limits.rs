@@ -1,7 +1,7 @@
 //! How many requests endpoints get at once, who waits, and who is sent away.
 
 use super::PROTOCOLS;
-use crate::support::{Client, Edge, Gate, Origin, Reply, edge, eventually, origin};
+use crate::support::{Client, Edge, Feed, Gate, Origin, Reply, edge, eventually, origin};
 use serde_json::Value;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -93,14 +93,14 @@ async fn who_cannot_wait_is_told_when_to_come_again() {
         let edge = limited(app.endpoint(), "h1", &limits).await;
         let first = asks(&edge.client("web"), 1);
         got(&app, 1).await;
-        for client in PROTOCOLS {
+        for (n, client) in PROTOCOLS.into_iter().enumerate() {
             let answer = edge.client("web").speaking(client).get("/").await;
             assert_eq!(
                 (answer.status, answer.header("retry-after")),
                 (503, Some(later)),
                 "{limits}"
             );
-            let line = edge.access_log(1).await.pop().unwrap();
+            let line = edge.access_log(n + 1).await.pop().unwrap();
             let seen = (&line["cause"], &line["attempts"]);
             assert_eq!(seen, (&"upstream_overloaded".into(), &0.into()), "{line}");
         }
@@ -219,5 +219,55 @@ async fn an_endpoint_that_answers_one_by_one_is_found_out() {
     for one in load {
         one.abort();
         assert!(one.await.is_err_and(|ended| ended.is_cancelled()), "each got its answers");
+    }
+}
+
+#[tokio::test]
+async fn streams_that_are_answered_take_no_room_of_those_that_are_not() {
+    let feed = Feed::new();
+    let events = Reply::new(200).header("Content-Type", "text/event-stream").fed_by(&feed);
+    let app = origin().answer("/events", events).reply("/", "hello").start().await;
+    let edge = limited(app.endpoint(), "h1", "adaptive: {least: 1, most: 3}").await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut stream = edge.raw("web").await;
+        stream.write("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(stream.head().await.word(1), "200");
+        open.push(stream);
+    }
+    for _ in 0..60 {
+        assert_eq!(edge.get("/").await, "hello");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_later_does_not_go_first() {
+    let gate = Gate::new();
+    let app = held("h1", &gate).await;
+    let edge = limited(app.endpoint(), "h1", "requests: 1").await;
+    let first = asks(&edge.client("web"), 1);
+    got(&app, 1).await;
+    let mut waiting = Vec::new();
+    for n in 1..=5 {
+        let client = edge.client("web");
+        waiting.push(tokio::spawn(async move { client.get(&format!("/{n}")).await.status }));
+        edge.metric_becomes(PENDING, f64::from(n)).await;
+    }
+    gate.open();
+    assert_eq!(all(first).await, [200]);
+    assert_eq!(all(waiting).await, [200; 5]);
+    let order: Vec<_> = app.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(order, ["/", "/1", "/2", "/3", "/4", "/5"]);
+}
+
+#[tokio::test]
+async fn a_request_that_meets_the_end_of_a_connection_waits_not_for_itself() {
+    let last = || Reply::ok("hello").then_close();
+    let app = origin().handler(move |_| last()).start().await;
+    let edge =
+        limited(app.endpoint(), "h1", "requests_per_endpoint: 1, pending_timeout: 30s").await;
+    let client = edge.client("web");
+    for _ in 0..30 {
+        assert_eq!(client.get("/").await, "hello");
     }
 }

@@ -222,12 +222,12 @@ impl App {
 
     /// Says what may have happened and what not.
     async fn judge(mut self) {
+        let asked = self.traffic.end().await;
         for at in 0..3 {
             self.remember(at).await;
         }
         let twice: Vec<_> = self.executed.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "executed more than once: {twice:?}");
-        let asked = self.traffic.end().await;
         let lines = self.edge.access_log(asked.len()).await;
         let lines: HashMap<_, _> = lines.iter().map(|line| (number_of(line), line)).collect();
         let mut failed = BTreeMap::<_, usize>::new();
