@@ -108,6 +108,8 @@ impl App {
         }
         let clients = [edge.client("web"), edge.client("secure").tls()];
         let traffic = Traffic::of(&clients, per_second, question).await;
+        // Retries are a share of the requests before.
+        traffic.goes_on(per_second as usize).await;
         let (executed, bad_days) = (HashMap::new(), Vec::new());
         let per_second = per_second as usize;
         Some(Self { protocol, per_second, ports, instances, edge, traffic, executed, bad_days })
