@@ -360,6 +360,7 @@ impl ServiceWithDependents for Control {
         ready: ServiceReadyNotifier,
     ) {
         let snapshot = self.runtime.snapshot();
+        snapshot.upstreams.values().for_each(|upstream| upstream.serves());
         self.warm(snapshot.upstreams.values()).await;
         let generation = snapshot.generation;
         drop(snapshot);

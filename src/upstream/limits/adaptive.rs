@@ -262,9 +262,12 @@ mod tests {
         };
         (1..40).for_each(|window| fill(Duration::from_millis(1), window));
         assert_eq!(pace.most(), 30);
-        (40..51).for_each(|window| fill(slow, window));
-        assert_eq!(pace.most(), 8);
-        (51..1000).for_each(|window| {
+        let fewest = (40..100).map(|window| {
+            fill(slow, window);
+            pace.most()
+        });
+        assert!(fewest.min() <= Some(16), "until it is known that it is slow anyway");
+        (100..1000).for_each(|window| {
             fill(slow.mul_f64(1.0 + fastrand::f64()), window);
             assert!((8..=30).contains(&pace.most()));
         });
