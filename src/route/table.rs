@@ -9,7 +9,6 @@
 mod build;
 mod index;
 mod level;
-mod lines;
 mod loss;
 mod shadow;
 mod shape;

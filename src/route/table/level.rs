@@ -1,6 +1,6 @@
 //! The routes of one priority.
 
-use super::index::{Index, Packed};
+use super::index::Index;
 use super::shape::{Cut, Shape};
 use super::{Captures, Found, Request};
 use crate::route::conditions::Conditions;
@@ -45,17 +45,6 @@ pub(super) struct Scope {
     pub(super) root: Choice,
 }
 
-impl Packed for Scope {
-    fn pack(&self) -> [u32; 6] {
-        let [kind, from, to] = self.root.pack();
-        [self.id, self.plan, kind, from, to, 0]
-    }
-
-    fn unpack([id, plan, kind, from, to, _]: [u32; 6]) -> Self {
-        Self { id, plan, root: Choice::unpack([kind, from, to]) }
-    }
-}
-
 /// What is seldom asked of a scope.
 #[derive(Debug)]
 pub(super) struct Extra {
@@ -79,19 +68,6 @@ pub(super) struct Leaf {
     pub(super) scope: u32,
     pub(super) shape: Shape,
     pub(super) choice: Choice,
-}
-
-impl Packed for Leaf {
-    fn pack(&self) -> [u32; 6] {
-        let [kind, from, to] = self.choice.pack();
-        let [reading, captures] = self.shape.pack();
-        [self.scope, reading, captures, kind, from, to]
-    }
-
-    fn unpack([scope, reading, captures, kind, from, to]: [u32; 6]) -> Self {
-        let shape = Shape::unpack([reading, captures]);
-        Self { scope, shape, choice: Choice::unpack([kind, from, to]) }
-    }
 }
 
 /// The routes of equal host and path.
@@ -123,17 +99,6 @@ pub(super) struct Search {
 impl Choice {
     /// No route at all.
     pub(super) const NONE: Self = Self::Candidates(0, 0);
-
-    fn pack(self) -> [u32; 3] {
-        match self {
-            Self::Route(route, places) => [0, route, places],
-            Self::Candidates(from, to) => [1, from, to],
-        }
-    }
-
-    fn unpack([kind, from, to]: [u32; 3]) -> Self {
-        if kind == 0 { Self::Route(from, to) } else { Self::Candidates(from, to) }
-    }
 }
 
 impl Level {
@@ -281,7 +246,7 @@ pub(super) fn label_bit(labels: usize) -> u64 {
 }
 
 fn find_name(names: &Index<Scope>, name: &str) -> Option<Scope> {
-    names.find(hash_name(name), |_, found| found == name.as_bytes())
+    names.find(hash_name(name), |_, found| found == name.as_bytes()).copied()
 }
 
 /// What follows each dot but a leading one, and how many labels that is.

@@ -49,22 +49,6 @@ impl Shape {
         (Self { kind, depth: u8::try_from(depth).unwrap_or(u8::MAX), captures }, text)
     }
 
-    /// In two numbers: how it reads, and what it captures.
-    pub(super) fn pack(self) -> [u32; 2] {
-        [u32::from(self.depth) << 8 | self.kind as u32, self.captures]
-    }
-
-    /// The shape that was packed so.
-    pub(super) fn unpack([reading, captures]: [u32; 2]) -> Self {
-        let [kind, depth, ..] = reading.to_le_bytes();
-        let kind = match kind {
-            0 => Kind::Whole,
-            1 => Kind::Fixed,
-            _ => Kind::Open,
-        };
-        Self { kind, depth, captures }
-    }
-
     /// Orders shapes that match the same path, the most specific first.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         (self.kind, Reverse(self.depth), self.captures)
@@ -126,8 +110,8 @@ impl<'a> Cut<'a> {
     /// The same for the text that [`Shape::of`] made, whose captures are empty.
     pub(super) fn hash_literals(&self, scope: u32, shape: Shape) -> u64 {
         let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-        let [reading, captures] = shape.pack();
-        hasher.write_u64(u64::from(reading) << 32 | u64::from(captures));
+        let reading = u32::from(shape.depth) << 8 | shape.kind as u32;
+        hasher.write_u64(u64::from(reading) << 32 | u64::from(shape.captures));
         hasher.write_u32(scope);
         self.literals(shape).for_each(|literal| hasher.write(literal.as_bytes()));
         hasher.finish()
