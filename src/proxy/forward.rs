@@ -31,7 +31,7 @@ pub(super) async fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<Htt
     if ctx.attempts == 0 {
         upstream.begins();
     } else if std::mem::take(&mut ctx.waits) {
-        wait(session, ctx, tokio::time::sleep(upstream.wait(ctx.counted))).await?;
+        back_off(session, ctx, upstream).await?;
     }
     // Who was asked already is asked again rather than whom something speaks against.
     let (panics, claim) = (!ctx.is_again, affinity::claim(upstream, session, ctx));
@@ -111,6 +111,12 @@ fn none(ctx: &mut Ctx, lack: Lack) -> Option<Picked> {
     None
 }
 
+/// Waits before a further attempt.
+async fn back_off(session: &mut Session, ctx: &mut Ctx, upstream: &Upstream) -> Result<()> {
+    let time = upstream.wait(ctx.counted);
+    wait(session, ctx, tokio::time::sleep(time)).await
+}
+
 /// Waits for what does not come from the endpoint; an error if the client leaves meanwhile.
 async fn wait<T>(session: &mut Session, ctx: &mut Ctx, what: impl Future<Output = T>) -> Result<T> {
     if let Some(watch) = ctx.watch() {
@@ -150,7 +156,7 @@ async fn is_another_round(
     if !upstream.wants_retry(Outcome::Failed(cause), ctx.counted) || !upstream.affords_retry() {
         return Ok(false);
     }
-    wait(session, ctx, tokio::time::sleep(upstream.wait(ctx.counted))).await?;
+    back_off(session, ctx, upstream).await?;
     Ok(true)
 }
 

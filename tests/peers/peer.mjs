@@ -29,7 +29,23 @@ export function same(got, wanted) {
   if (a !== b) throw new Error(`got ${a.slice(0, 200)}, wanted ${b.slice(0, 200)}`);
 }
 
-function within(promise) {
-  const late = new Promise((_, reject) => setTimeout(reject, 15_000, new Error("no answer in 15 s")));
-  return Promise.race([promise, late]);
+/** All items of a stream of SignalR. */
+export function collect(stream) {
+  const items = [];
+  return new Promise((resolve, reject) => {
+    stream.subscribe({
+      next: (item) => items.push(item),
+      error: reject,
+      complete: () => resolve(items),
+    });
+  });
+}
+
+/** Fails if the promise takes longer, in milliseconds. */
+export function within(promise, time = 15_000) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(reject, time, new Error(`no answer in ${time} ms`));
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

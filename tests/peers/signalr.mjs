@@ -2,7 +2,7 @@
 // webSockets, serverSentEvents, longPolling. Calls Echo and Pid and reads the stream Count.
 // NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment believes any certificate.
 
-import { load, report, same } from "./peer.mjs";
+import { collect, load, report, same } from "./peer.mjs";
 
 const { HttpTransportType, HubConnectionBuilder, LogLevel } = load("@microsoft/signalr");
 
@@ -32,15 +32,4 @@ async function talk(transport) {
   await hub.stop();
   same(await ended, undefined);
   return { pid, items };
-}
-
-function collect(stream) {
-  const items = [];
-  return new Promise((resolve, reject) => {
-    stream.subscribe({
-      next: (item) => items.push(item),
-      error: reject,
-      complete: () => resolve(items),
-    });
-  });
 }

@@ -3,7 +3,7 @@
 // and reads the stream Count. Says how many are through after every tenth of them; the last line, JSON,
 // says how many were whole, and what became of the others.
 
-import { load, same } from "./peer.mjs";
+import { collect, load, same, within } from "./peer.mjs";
 
 const { HttpTransportType, HubConnectionBuilder, LogLevel } = load("@microsoft/signalr");
 
@@ -23,7 +23,7 @@ async function work() {
   while (begun < connections) {
     const transport = transports[begun++ % transports.length];
     try {
-      count(result.instances, await within(20_000, talk(HttpTransportType[transport])));
+      count(result.instances, await within(talk(HttpTransportType[transport]), 20_000));
       count(result.transports, transport);
       result.whole++;
     } catch (error) {
@@ -54,25 +54,6 @@ async function talk(transport) {
   }
 }
 
-function collect(stream) {
-  const items = [];
-  return new Promise((resolve, reject) => {
-    stream.subscribe({
-      next: (item) => items.push(item),
-      error: reject,
-      complete: () => resolve(items),
-    });
-  });
-}
-
 function count(counts, name) {
   counts[name] = (counts[name] ?? 0) + 1;
-}
-
-function within(time, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(reject, time, new Error(`no end in ${time} ms`));
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
